@@ -1,0 +1,41 @@
+# A room is one folder and one target. Its headers are reached as "room/header.hpp" through an include root that holds this
+# one room only, so a target that does not name a room among its DEPENDS cannot include from it.
+
+add_library(appserver_flags INTERFACE)
+target_compile_options(appserver_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Werror -Wshadow -fvisibility=hidden
+  $<$<COMPILE_LANGUAGE:CXX>:-Wconversion -Wnon-virtual-dtor -Wold-style-cast>
+  $<$<CONFIG:Release,RelWithDebInfo>:-fstack-protector-strong>
+  -fno-omit-frame-pointer)
+target_compile_definitions(appserver_flags INTERFACE
+  $<$<CONFIG:Release>:_FORTIFY_SOURCE=2>
+  BOOST_ASIO_NO_DEPRECATED)
+target_link_options(appserver_flags INTERFACE -Wl,-z,relro -Wl,-z,now)
+if(APPSERVER_SANITIZE)
+  target_compile_options(appserver_flags INTERFACE -fsanitize=${APPSERVER_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(appserver_flags INTERFACE -fsanitize=${APPSERVER_SANITIZE})
+endif()
+
+# appserver_room(NAME SOURCES a.cpp ... DEPENDS rooms-or-targets... [ASIO])
+# ASIO: this room speaks Asio; it shares one precompiled header with the others that do.
+function(appserver_room NAME)
+  cmake_parse_arguments(ROOM "ASIO" "" "SOURCES;DEPENDS" ${ARGN})
+  set(root ${PROJECT_BINARY_DIR}/rooms/${NAME})
+  file(MAKE_DIRECTORY ${root})
+  file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR} ${root}/${NAME} SYMBOLIC)
+  set(target appserver_${NAME})
+  if(ROOM_SOURCES)
+    add_library(${target} STATIC ${ROOM_SOURCES})
+    target_include_directories(${target} PUBLIC ${root})
+    target_link_libraries(${target} PUBLIC ${ROOM_DEPENDS} PRIVATE appserver_flags)
+    if(ROOM_ASIO)
+      target_link_libraries(${target} PUBLIC appserver_asio)
+      target_precompile_headers(${target} REUSE_FROM appserver_asio)
+      target_compile_options(${target} PRIVATE -Winvalid-pch)
+    endif()
+  else()
+    add_library(${target} INTERFACE)
+    target_include_directories(${target} INTERFACE ${root})
+    target_link_libraries(${target} INTERFACE ${ROOM_DEPENDS})
+  endif()
+endfunction()
