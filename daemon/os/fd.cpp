@@ -37,7 +37,8 @@ std::string read_file(const std::filesystem::path& path, std::size_t limit) {
   std::string content;
   std::array<char, 65536> buffer;
   for (;;) {
-    const auto got = retry_on_interrupt([&] { return ::read(file.get(), buffer.data(), buffer.size()); });
+    const auto got =
+        retry_on_interrupt([&] { return ::read(file.get(), buffer.data(), buffer.size()); });
     check(got, "read(\"{}\")", path.native());
     if (got == 0) return content;
     content.append(buffer.data(), static_cast<std::size_t>(got));

@@ -40,7 +40,8 @@ Fd open_file(const std::filesystem::path& path, int flags, unsigned mode = 0);
 
 void set_nonblocking(int fd);
 
-// All of a regular file, at most `limit` bytes. Throws SystemError, or std::length_error over the limit.
+// All of a regular file, at most `limit` bytes. Throws SystemError, or std::length_error over the
+// limit.
 std::string read_file(const std::filesystem::path& path, std::size_t limit);
 
 // Writes all of it, over interruptions and short writes. Throws SystemError.

@@ -1,0 +1,51 @@
+// What supervisor and worker say to each other: small messages over a SOCK_SEQPACKET pair. The
+// supervisor reads a worker's messages as hostile input: anything malformed ends that worker.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "os/message_socket.hpp"
+
+namespace appserver::channel {
+
+// Raised when a kind or its meaning changes.
+inline constexpr std::uint16_t kVersion = 1;
+
+enum class Kind : std::uint16_t {
+  // Supervisor to worker.
+  boot = 1,   // fds: boot record (sealed memory file), worker page, log socket, then per listener
+              // one socket
+  serve = 2,  // begin to accept connections
+  probe = 3,  // fds: a connected stream socket; serve HTTP on it though not accepting yet
+  adopt = 4,  // fds: message socket from which a predecessor's connections come
+  drain = 5,  // number: milliseconds until what is left is cut; fds: none, or the message socket to
+              // the successor
+  lend = 6,   // slot: whose listeners; fds: its sockets. Accept from them too
+  reclaim = 7,  // slot: stop accepting from its lent sockets
+  kept = 8,     // a reload went by and left this worker alone
+  // Worker to supervisor.
+  ready = 101,    // on_worker_start returned
+  failed = 102,   // text: why this worker cannot start; it exits
+  drained = 103,  // number: connections cut; text: a count of those handed over
+  stopped = 104,  // on_worker_stop and destroy returned; any exit without this is a crash
+};
+
+struct Message {
+  Kind kind{};
+  std::uint32_t slot = 0;
+  std::uint64_t number = 0;
+  std::string text;
+  std::vector<os::Fd> fds;
+};
+
+// Longest text; what is longer is cut when sent.
+inline constexpr std::size_t kMaxText = 16 * 1024;
+
+os::SendResult send(int socket, const Message& message, const std::vector<int>& fds = {});
+
+// Throws std::runtime_error on a malformed message or one of another version.
+os::ReceiveResult receive(int socket, Message& message);
+
+}  // namespace appserver::channel
