@@ -1,5 +1,7 @@
 #include "channel/boot.hpp"
 
+#include <fmt/format.h>
+
 #include <boost/json.hpp>
 #include <stdexcept>
 
@@ -46,8 +48,11 @@ void decode_limits(const json::object& object, config::Group& group) {
 json::object encode_group(const config::Group& group) {
   json::array listen;
   for (const auto& address : group.listen) {
-    listen.push_back(json::object{
-        {"scheme", address.scheme}, {"text", address.text}, {"unix", address.is_unix()}});
+    listen.push_back(json::object{{"scheme", address.scheme},
+                                  {"host", address.host},
+                                  {"port", address.port},
+                                  {"unix_path", address.unix_path.native()},
+                                  {"text", address.text}});
   }
   json::object environment;
   for (const auto& [name, value] : group.environment) environment[name] = value;
@@ -56,6 +61,7 @@ json::object encode_group(const config::Group& group) {
                       {"listen", std::move(listen)},
                       {"settings", group.settings},
                       {"limits", encode_limits(group)},
+                      {"drain_timeout", group.reload.drain_timeout.count()},
                       {"user", group.user},
                       {"group", group.group},
                       {"nice", group.nice ? json::value(*group.nice) : json::value(nullptr)},
@@ -66,6 +72,15 @@ json::object encode_group(const config::Group& group) {
 
 std::string text(const json::value& value) { return json::value_to<std::string>(value); }
 
+template <typename Enum>
+Enum read_enum(const json::value& value, json::string_view key, Enum last) {
+  const int number = value.at(key).to_number<int>();
+  if (number < 0 || number > static_cast<int>(last)) {
+    throw std::runtime_error(fmt::format("{} is {}", std::string_view(key), number));
+  }
+  return static_cast<Enum>(number);
+}
+
 config::Group decode_group(const json::object& object) {
   config::Group group;
   group.name = text(object.at("name"));
@@ -73,11 +88,15 @@ config::Group decode_group(const json::object& object) {
     config::Listen listen;
     listen.scheme = text(entry.at("scheme"));
     listen.text = text(entry.at("text"));
-    if (entry.at("unix").as_bool()) listen.unix_path = listen.text;
+    listen.host = text(entry.at("host"));
+    listen.port = entry.at("port").to_number<std::uint16_t>();
+    listen.unix_path = text(entry.at("unix_path"));
     group.listen.push_back(std::move(listen));
   }
   group.settings = text(object.at("settings"));
   decode_limits(object.at("limits").as_object(), group);
+  group.reload.drain_timeout =
+      std::chrono::milliseconds(object.at("drain_timeout").to_number<std::int64_t>());
   group.user = text(object.at("user"));
   group.group = text(object.at("group"));
   if (!object.at("nice").is_null()) group.nice = object.at("nice").to_number<int>();
@@ -104,15 +123,19 @@ std::string encode(const Boot& boot) {
 
 Boot decode(std::string_view record) {
   try {
-    const json::value value = json::parse(json::string_view(record.data(), record.size()));
+    json::parse_options options;
+    options.allow_invalid_utf8 = true;  // a path is bytes
+    const json::value value =
+        json::parse(json::string_view(record.data(), record.size()), {}, options);
     Boot boot;
-    boot.purpose = static_cast<Purpose>(value.at("purpose").to_number<std::uint8_t>());
+    boot.purpose = read_enum(value, "purpose", Purpose::preflight);
     boot.slot = value.at("slot").to_number<std::uint32_t>();
     boot.generation = value.at("generation").to_number<std::uint64_t>();
     boot.plugin_file = text(value.at("plugin_file"));
     boot.build = text(value.at("build"));
-    boot.log_level = static_cast<config::LogLevel>(value.at("log_level").to_number<int>());
+    boot.log_level = read_enum(value, "log_level", config::LogLevel::error);
     boot.group = decode_group(value.at("group").as_object());
+    if (encode(boot) != record) throw std::runtime_error("it says more than a worker understands");
     return boot;
   } catch (const std::exception& error) {
     throw std::runtime_error(std::string("a malformed boot record: ") + error.what());

@@ -23,7 +23,9 @@ struct Boot {
   std::filesystem::path plugin_file;  // in the store
   std::string build;                  // its SHA-256 in hex
   config::LogLevel log_level = config::LogLevel::info;
-  config::Group group;  // `plugin` is not carried over
+  // What is the supervisor's is not carried over: plugin, count, reloadable and reload but for its
+  // drain_timeout.
+  config::Group group;
 };
 
 inline constexpr std::size_t kMaxBootRecord = std::size_t{4} << 20;

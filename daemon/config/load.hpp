@@ -49,7 +49,8 @@ Config load_text(std::string_view text, const std::filesystem::path& file,
 Config single_plugin(const std::filesystem::path& plugin, const std::vector<std::string>& listen,
                      std::uint32_t count, const std::filesystem::path& directory);
 
-// The effective configuration as YAML that load_text reads back to the same values.
+// The effective configuration as YAML that load_text reads back to the same values, unless it is over
+// the 1 MiB that a file may have.
 std::string dump(const Config& config);
 
 }  // namespace appserver::config

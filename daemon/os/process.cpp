@@ -11,8 +11,6 @@
 
 #include "os/error.hpp"
 
-extern char** environ;
-
 namespace appserver::os {
 
 BootState BootState::capture() {

@@ -39,8 +39,9 @@ Effects GroupMachine::start(ReleaseId release, Time now) {
 
 Effects GroupMachine::roll(ReleaseId release, GroupPolicy policy, Time now) {
   policy.count = policy_.count;
+  rollout_ = Rollout{release, slots_.front().release, policy_, false, false, {}};
   policy_ = policy;
-  rollout_ = Rollout{release, slots_.front().release, false, false, {}};
+  for (SlotView& slot : slots_) slot.pending = true;
   return finish(now, {});
 }
 
@@ -53,6 +54,7 @@ Effects GroupMachine::stop(bool fast, Time now) {
   }
   for (SlotView& slot : slots_) slot.next_try.reset();
   for (auto& [id, worker] : workers_) {
+    if (worker.killed) continue;
     if (worker.gate != Gate::open) {
       kill(id, "the group is stopping", effects);
     } else if (!worker.draining || fast) {
@@ -130,6 +132,7 @@ void GroupMachine::promote(WorkerId id, Time now, Effects& effects) {
   const WorkerId old = std::exchange(slot.current, id);
   slot.successor = 0;
   slot.release = worker.release;
+  slot.pending = false;
   slot.next_try.reset();
   slot.policy = RestartPolicy{};
   worker.role = Role::current;
@@ -152,8 +155,10 @@ void GroupMachine::promote(WorkerId id, Time now, Effects& effects) {
 void GroupMachine::drain(WorkerId id, WorkerId successor, milliseconds timeout, Time now,
                          Effects& effects) {
   WorkerView& worker = workers_.at(id);
-  worker.draining = true;
-  worker.deadline = now + timeout + kDrainGrace;
+  const Time deadline = now + timeout + kDrainGrace;
+  // Told again to hurry, it never gets more time.
+  if (!std::exchange(worker.draining, true) || deadline < worker.deadline)
+    worker.deadline = deadline;
   effects.push_back(Drain{id, successor, timeout});
 }
 
@@ -176,37 +181,58 @@ void GroupMachine::candidate_failed(WorkerId id, const std::string& why, Time no
   SlotView& slot = slots_[index];
   workers_.at(id).role = Role::retiring;
   slot.successor = 0;
-  effects.push_back(Progress{Step::slot_failed, index, id, why, 0});
+  if (rollout_) effects.push_back(Progress{Step::slot_failed, index, id, why, 0});
   kill(id, "it failed to become ready", effects);
   if (slot.current == 0 && !stopping_) slot.next_try = now;
   if (!rollout_) return;
-  if (rollout_->reverting) {
-    rollout_->stuck = true;
-    // Not tried again: what the slot runs now is what it keeps.
-    slot.release = rollout_->target;
+  if (!rollout_->reverting) {
+    rollout_failed(index, why, now, effects);
     return;
   }
+  rollout_->stuck = true;
+  // Not tried again: what the slot runs now is what it keeps.
+  slot.release = rollout_->target;
+  slot.pending = false;
+}
+
+void GroupMachine::rollout_failed(std::uint32_t index, const std::string& why, Time now,
+                                  Effects& effects) {
   rollout_->reverting = true;
   rollout_->reason = fmt::format("slot {}: {}", index, why);
   rollout_->target = rollout_->before;
-  for (std::uint32_t other = 0; other < slots_.size(); ++other) {
-    if (slots_[other].successor == 0) continue;
-    const WorkerId abandoned = std::exchange(slots_[other].successor, 0);
+  policy_ = rollout_->policy_before;
+  for (SlotView& slot : slots_) {
+    // Its worker may be one that an earlier, partial rollout left behind.
+    const WorkerView* current = find(slot.current);
+    slot.pending = (current == nullptr ? slot.release : current->release) != rollout_->target;
+    if (slot.successor == 0) continue;
+    const WorkerId abandoned = std::exchange(slot.successor, 0);
     workers_.at(abandoned).role = Role::retiring;
     kill(abandoned, "the rollout was given up", effects);
-    if (slots_[other].current == 0) slots_[other].next_try = now;
+    if (slot.current == 0) slot.next_try = now;
   }
   effects.push_back(Progress{Step::reverting, index, 0, rollout_->reason, 0});
 }
 
-void GroupMachine::current_gone(std::uint32_t index, Time now, Effects& effects) {
+void GroupMachine::current_gone(std::uint32_t index, WorkerId id, const std::string& why, Time now,
+                                Effects& effects) {
   SlotView& slot = slots_[index];
   slot.current = 0;
   if (stopping_) return;
   ++slot.restarts;
   const milliseconds delay = slot.policy.failed(now, chance_());
+  if (rollout_ && !rollout_->reverting && !slot.pending) {
+    // The new build does not hold: to go on would take the old workers that do.
+    effects.push_back(Progress{Step::slot_failed, index, id, why, 0});
+    rollout_failed(index, why, now, effects);
+  }
   // A successor that is coming up takes the slot; if it fails, the restart is due then.
   if (slot.successor != 0) return;
+  if (rollout_ && rollout_->reverting && slot.pending) {
+    // No worker is left to take over from: the restart is the way back.
+    slot.release = rollout_->target;
+    slot.pending = false;
+  }
   slot.next_try = now + delay;
   effects.push_back(Restarting{index, delay, slot.policy.in_crash_loop(now)});
 }
@@ -228,13 +254,14 @@ Effects GroupMachine::worker_gone(WorkerId id, const std::string& why, Time now)
   workers_.erase(id);
   if (slot.retiring == id) {
     slot.retiring = 0;
-    effects.push_back(Progress{Step::slot_replaced, worker.slot, slot.current, {}, worker.cut});
+    if (rollout_ && serves(slot.current)) {
+      effects.push_back(Progress{Step::slot_replaced, worker.slot, slot.current, {}, worker.cut});
+    }
   }
-  if (slot.lent_to == id) slot.lent_to = 0;
   for (SlotView& other : slots_) {
     if (other.lent_to == id) other.lent_to = 0;
   }
-  if (slot.current == id) current_gone(worker.slot, now, effects);
+  if (slot.current == id) current_gone(worker.slot, id, why, now, effects);
   return finish(now, std::move(effects));
 }
 
@@ -298,7 +325,7 @@ void GroupMachine::advance(Time now, Effects& effects) {
   bool needed = false;
   for (std::uint32_t index = 0; index < slots_.size(); ++index) {
     SlotView& slot = slots_[index];
-    if (slot.release == rollout_->target) continue;
+    if (!slot.pending) continue;
     needed = true;
     if (step_in_progress(slot) || in_progress >= policy_.surge) continue;
     slot.next_try.reset();

@@ -2,15 +2,22 @@
 // Pure: events and the time go in, effects come out; the supervisor carries them out. So it is
 // tested without processes and without a clock.
 //
-//   worker (gate)   event                      next                      effects
-//   starting        ready, is a successor      probing or settling       Probe
-//   starting        ready                      open                      Serve
-//   probing         probe passed               settling                  -
-//   settling        alive for min_ready        open, now the current     Serve, Drain(old -> this)
-//   any before open failed, gone, too late     -                         Signal; rollout reverts,
-//   or a later restart open            gone                       -                         restart
-//   by RestartPolicy draining        gone                       -                         the
-//   slot's step is done, the next begins
+// clang-format off
+//   worker (gate)   event                  next                       effects
+//   starting        ready, a successor     probing, settling or open  Probe
+//   starting        ready                  open                       Serve
+//   probing         probe passed           settling or open           -
+//   settling        alive for min_ready    open, now the current      Serve, Drain(old -> this)
+//   any before open failed, gone, too late -                          Signal; the rollout reverts
+//                                                                     or RestartPolicy restarts
+//   open            gone, new in a rollout -                          the rollout reverts
+//   open            gone                   -                          RestartPolicy restarts
+//   draining        gone                   -                          the next slot's step begins
+//   draining        its deadline           -                          Signal
+// clang-format on
+//
+// A rollout that fails leaves the slots that were not replaced as they are and replaces the others
+// by the release before. There, too, each slot is tried once: one that fails keeps what it runs.
 #pragma once
 
 #include <cstdint>
@@ -114,6 +121,7 @@ struct SlotView {
   WorkerId successor = 0;
   WorkerId retiring = 0;
   WorkerId lent_to = 0;
+  bool pending = false;  // the rollout still has to replace its worker
   std::optional<Time> next_try;
   std::uint64_t restarts = 0;
   RestartPolicy policy;
@@ -129,7 +137,8 @@ class GroupMachine final {
 
   Effects start(ReleaseId release, Time now);
 
-  // Replaces every worker by one of `release`. Only when not rolling() and not stopping().
+  // Replaces every worker by one of `release`, which may be the one that runs. `policy` holds from
+  // here on, its count aside, unless the rollout fails. Only when not rolling() and not stopping().
   Effects roll(ReleaseId release, GroupPolicy policy, Time now);
 
   // Ends the group; `fast` cuts what is in flight. May be called again to hurry.
@@ -157,6 +166,7 @@ class GroupMachine final {
   struct Rollout {
     ReleaseId target = 0;
     ReleaseId before = 0;
+    GroupPolicy policy_before;
     bool reverting = false;
     bool stuck = false;  // a slot could not be brought back
     std::string reason;
@@ -169,7 +179,9 @@ class GroupMachine final {
   void drain(WorkerId id, WorkerId successor, milliseconds timeout, Time now, Effects& effects);
   void kill(WorkerId id, const std::string& why, Effects& effects);
   void candidate_failed(WorkerId id, const std::string& why, Time now, Effects& effects);
-  void current_gone(std::uint32_t slot, Time now, Effects& effects);
+  void rollout_failed(std::uint32_t slot, const std::string& why, Time now, Effects& effects);
+  void current_gone(std::uint32_t slot, WorkerId id, const std::string& why, Time now,
+                    Effects& effects);
   void overdue(WorkerId id, Time now, Effects& effects);
   void advance(Time now, Effects& effects);
   void lend(Effects& effects);

@@ -19,8 +19,8 @@ milliseconds RestartPolicy::failed(Time now, double chance) {
   if (consecutive_ == 1) return milliseconds(0);
   const unsigned doublings = std::min(consecutive_ - 2, 16U);
   const milliseconds full = std::min(kBase * (1U << doublings), kCap);
-  return full / 2 +
-         milliseconds(static_cast<std::int64_t>(chance * static_cast<double>(full.count() / 2)));
+  const milliseconds half = full / 2;
+  return half + milliseconds(static_cast<std::int64_t>(chance * static_cast<double>(half.count())));
 }
 
 void RestartPolicy::became_ready(Time now) {

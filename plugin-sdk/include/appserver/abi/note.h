@@ -1,6 +1,7 @@
-/* The ELF note of a plugin, section `.note.appserver`: what it is and which ABI it was built for, readable from the file
- * without running it (elf(5), Nhdr). Little-endian machines only; the host checks ELF class and machine first.
- * Define it once a plugin: APPSERVER_NOTE("name", "1.0.0"). */
+/* The ELF note of a plugin, section `.note.appserver`: what it is and which ABI it was built for,
+ * readable from the file without running it (elf(5), Nhdr). Little-endian machines only; the host
+ * checks ELF class and machine first. Define it once a plugin: `APPSERVER_NOTE("name", "1.0.0");`.
+ * A name has at most 63 bytes, a version 31. */
 #ifndef APPSERVER_ABI_NOTE_H
 #define APPSERVER_ABI_NOTE_H
 
@@ -50,15 +51,22 @@ typedef struct appserver_note {
 #define APPSERVER_NOTE_FLAGS 0u
 #endif
 
-#define APPSERVER_NOTE(plugin_name, plugin_version)                                             \
-  static const appserver_note appserver_plugin_note                                             \
-      __attribute__((section(APPSERVER_NOTE_SECTION), used, aligned(4))) = {                    \
-          10u,                                                                                  \
-          (uint32_t)sizeof(appserver_note_body),                                                \
-          APPSERVER_NOTE_TYPE,                                                                  \
-          APPSERVER_NOTE_OWNER,                                                                 \
-          {APPSERVER_NOTE_MAGIC, (uint32_t)sizeof(appserver_note_body), APPSERVER_ABI_MAJOR,    \
-           APPSERVER_ABI_MINOR, APPSERVER_NOTE_FLAGS, APPSERVER_SDK_VERSION, plugin_name,       \
+/* clang's AddressSanitizer would put padding behind the note, and thereby into its section. */
+#if defined(__clang__)
+#define APPSERVER_NOTE_UNPADDED __attribute__((no_sanitize("address")))
+#else
+#define APPSERVER_NOTE_UNPADDED
+#endif
+
+#define APPSERVER_NOTE(plugin_name, plugin_version)                                       \
+  APPSERVER_NOTE_UNPADDED static const appserver_note appserver_plugin_note               \
+      __attribute__((section(APPSERVER_NOTE_SECTION), used, aligned(4))) = {              \
+          10u,                                                                            \
+          sizeof(appserver_note_body),                                                    \
+          APPSERVER_NOTE_TYPE,                                                            \
+          APPSERVER_NOTE_OWNER,                                                           \
+          {APPSERVER_NOTE_MAGIC, sizeof(appserver_note_body), APPSERVER_ABI_MAJOR,        \
+           APPSERVER_ABI_MINOR, APPSERVER_NOTE_FLAGS, APPSERVER_SDK_VERSION, plugin_name, \
            plugin_version}}
 
 #endif

@@ -1,0 +1,103 @@
+#include "appserverctl/event_view.hpp"
+
+#include <fmt/format.h>
+
+#include "appserverctl/status_view.hpp"
+#include "appserverctl/text.hpp"
+
+namespace appserver::appserverctl {
+
+namespace {
+
+using control::EventKind;
+using control::RolloutEvent;
+using control::RolloutResult;
+
+std::string_view words_for(EventKind kind) {
+  switch (kind) {
+    case EventKind::rollout_started:
+      return "reload started";
+    case EventKind::preflight:
+      return "preflight";
+    case EventKind::group_kept:
+      return "kept";
+    case EventKind::group_started:
+      return "reloading";
+    case EventKind::slot_starting:
+      return "starting";
+    case EventKind::slot_ready:
+      return "ready";
+    case EventKind::slot_draining:
+      return "draining";
+    case EventKind::slot_replaced:
+      return "replaced";
+    case EventKind::slot_failed:
+      return "FAILED";
+    case EventKind::rolled_back:
+      return "rolled back";
+    case EventKind::group_done:
+      return "done";
+    case EventKind::message:
+    case EventKind::done:
+      return "";
+  }
+  return "";
+}
+
+std::string_view words_for(RolloutResult result) {
+  switch (result) {
+    case RolloutResult::done:
+      return "nothing more to do";
+    case RolloutResult::failed:
+      return "no reason given";
+    case RolloutResult::refused:
+      return "refused in preflight, nothing was touched";
+    case RolloutResult::rolled_back:
+      return "rolled back, the old build serves";
+    case RolloutResult::partial:
+      return "partly done; look at `appserverctl status`";
+    case RolloutResult::busy:
+      return "another reload is running";
+    case RolloutResult::stopped:
+      return "the daemon is stopping";
+  }
+  return "";
+}
+
+std::string subject(const RolloutEvent& event) {
+  if (event.group.empty()) return escaped(event.rollout);
+  return event.slot ? fmt::format("{}/{}", escaped(event.group), *event.slot)
+                    : escaped(event.group);
+}
+
+std::string print_result(const RolloutEvent& event) {
+  const RolloutResult result = event.result.value_or(RolloutResult::failed);
+  return fmt::format(
+      "{}: {}", result == RolloutResult::done ? "done" : "FAILED",
+      event.text.empty() ? std::string(words_for(result)) : escaped_text(event.text));
+}
+
+}  // namespace
+
+std::string print_event(const RolloutEvent& event) {
+  if (event.kind == EventKind::done) return print_result(event);
+  std::string line = since_start(event.elapsed);
+  const auto add = [&](std::string_view word) {
+    if (!word.empty()) line.append(" ").append(word);
+  };
+  add(subject(event));
+  add(words_for(event.kind));
+  if (event.pid && event.old_pid) {
+    add(fmt::format("pid {} -> {}", *event.old_pid, *event.pid));
+  } else if (event.pid || event.old_pid) {
+    add(fmt::format("pid {}", event.pid ? *event.pid : *event.old_pid));
+  }
+  if (!event.build.empty()) add("build " + escaped(short_build(event.build)));
+  if (event.handed_over) add(fmt::format("handed over {}", *event.handed_over));
+  if (event.cut) add(fmt::format("cut {}", *event.cut));
+  if (event.text.empty()) return line;
+  const std::string text = escaped_text(event.text);
+  return event.kind == EventKind::message ? line + " " + text : line + ": " + text;
+}
+
+}  // namespace appserver::appserverctl

@@ -1,0 +1,31 @@
+// appserverctl without its main.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <ostream>
+#include <string>
+#include <vector>
+
+namespace appserver::appserverctl {
+
+// Where a run writes and what it sees of its surroundings.
+struct Console {
+  std::ostream& out;
+  std::ostream& err;
+  std::function<std::optional<std::string>(const std::string& name)> environment;
+};
+
+// 0 done, 1 failed, 2 usage, 3 refused in preflight, 4 rolled back, 5 partial, 6 another one runs,
+// 7 --timeout hit, 8 no daemon.
+inline constexpr int kDone = 0;
+inline constexpr int kFailed = 1;
+inline constexpr int kUsage = 2;
+inline constexpr int kTimedOut = 7;
+inline constexpr int kNoDaemon = 8;
+
+// The whole program: `arguments` without the program's name; gives the exit code and does not
+// throw.
+int run(const std::vector<std::string>& arguments, const Console& console);
+
+}  // namespace appserver::appserverctl

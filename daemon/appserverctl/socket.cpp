@@ -1,0 +1,30 @@
+#include "appserverctl/socket.hpp"
+
+#include <filesystem>
+
+#include "config/load.hpp"
+
+namespace appserver::appserverctl {
+
+namespace {
+
+std::filesystem::path find_socket(const Options& options, const Console& console) {
+  if (!options.socket.empty()) return options.socket;
+  if (!options.config.empty()) {
+    return config::load_file(options.config, console.environment).daemon.control_socket;
+  }
+  if (const auto socket = console.environment("APPSERVER_SOCKET"); socket && !socket->empty())
+    return *socket;
+  const std::filesystem::path near("run/appserverd.sock");
+  std::error_code ignored;
+  if (std::filesystem::exists(near, ignored)) return near;
+  return "/run/appserverd/appserverd.sock";
+}
+
+}  // namespace
+
+control::Client find_daemon(const Options& options, const Console& console) {
+  return control::Client(find_socket(options, console));
+}
+
+}  // namespace appserver::appserverctl

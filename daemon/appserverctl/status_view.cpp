@@ -1,0 +1,127 @@
+#include "appserverctl/status_view.hpp"
+
+#include <fmt/format.h>
+
+#include "appserverctl/table.hpp"
+#include "appserverctl/text.hpp"
+
+namespace appserver::appserverctl {
+
+namespace {
+
+using control::BuildStatus;
+using control::GroupStatus;
+using control::WorkerStatus;
+
+std::string daemon_line(const control::DaemonStatus& daemon) {
+  return fmt::format(
+      "appserverd {}  pid {}  up {}  {}  socket {}  state {}\n", escaped(daemon.version),
+      daemon.pid, human_duration(daemon.uptime),
+      daemon.config ? "config " + escaped(*daemon.config) : std::string("without a config file"),
+      escaped(daemon.control_socket), to_word(daemon.state));
+}
+
+std::string build_cell(const std::optional<BuildStatus>& build) {
+  if (!build) return {};
+  return fmt::format("{} {} {}", build->name, build->version, short_build(build->sha256));
+}
+
+std::string reload_cell(const GroupStatus& group) {
+  if (group.reloading) return "running";
+  return group.reloadable ? "yes" : "no";
+}
+
+std::vector<std::string> group_row(const GroupStatus& group) {
+  std::uint64_t requests = 0;
+  std::uint64_t connections = 0;
+  std::uint64_t rss = 0;
+  for (const WorkerStatus& worker : group.workers) {
+    requests += worker.requests;
+    connections += worker.connections;
+    rss += worker.rss_bytes;
+  }
+  return {group.name,
+          fmt::format("{}", fmt::join(group.listen, ",")),
+          std::to_string(group.count),
+          std::to_string(group.ready),
+          build_cell(group.build),
+          reload_cell(group),
+          human_count(requests),
+          human_count(connections),
+          human_bytes(rss),
+          std::to_string(group.restarts),
+          std::string(to_word(group.state))};
+}
+
+// Why the worker before this one ended, and what happens next to the slot.
+std::string exit_cell(const WorkerStatus& worker) {
+  std::string text = worker.last_exit.value_or("");
+  const auto add = [&](const std::string& more) { text += text.empty() ? more : ", " + more; };
+  if (worker.next_try) {
+    add(fmt::format("next try in {:.1f}s",
+                    std::chrono::duration<double>(*worker.next_try).count()));
+  }
+  if (worker.lends_to) add(fmt::format("slot {} accepts for it", *worker.lends_to));
+  return text;
+}
+
+std::vector<std::string> worker_row(const GroupStatus& group, const WorkerStatus& worker) {
+  const bool alive = worker.pid != 0;
+  const auto if_alive = [&](std::string text) { return alive ? std::move(text) : std::string(); };
+  return {fmt::format("{}/{}", group.name, worker.slot),
+          if_alive(std::to_string(worker.pid)),
+          std::string(to_word(worker.state)),
+          short_build(worker.build),
+          std::to_string(worker.generation),
+          if_alive(human_duration(worker.uptime)),
+          if_alive(human_count(worker.requests)),
+          if_alive(human_count(worker.in_flight)),
+          if_alive(human_count(worker.connections)),
+          if_alive(human_bytes(worker.rss_bytes)),
+          std::to_string(worker.restarts),
+          exit_cell(worker)};
+}
+
+}  // namespace
+
+std::string short_build(std::string_view sha256) { return std::string(sha256.substr(0, 7)); }
+
+std::string print_status(const control::Status& status) {
+  std::vector<std::vector<std::string>> groups;
+  std::vector<std::vector<std::string>> workers;
+  for (const GroupStatus& group : status.groups) {
+    groups.push_back(group_row(group));
+    for (const WorkerStatus& worker : group.workers) workers.push_back(worker_row(group, worker));
+  }
+  std::string out = daemon_line(status.daemon);
+  const std::string group_table = print_table({{"GROUP"},
+                                               {"LISTEN"},
+                                               {"WORKERS", true},
+                                               {"READY", true},
+                                               {"BUILD"},
+                                               {"RELOAD"},
+                                               {"REQS", true},
+                                               {"CONN", true},
+                                               {"RSS", true},
+                                               {"RESTARTS", true},
+                                               {"STATE"}},
+                                              groups);
+  const std::string worker_table = print_table({{"SLOT"},
+                                                {"PID", true},
+                                                {"STATE"},
+                                                {"BUILD"},
+                                                {"GEN", true},
+                                                {"UP", true},
+                                                {"REQS", true},
+                                                {"INFLIGHT", true},
+                                                {"CONN", true},
+                                                {"RSS", true},
+                                                {"RESTARTS", true},
+                                                {"LAST EXIT"}},
+                                               workers);
+  if (!group_table.empty()) out += "\n" + group_table;
+  if (!worker_table.empty()) out += "\n" + worker_table;
+  return out;
+}
+
+}  // namespace appserver::appserverctl

@@ -1,0 +1,17 @@
+// A status as people read it. Pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "control/api.hpp"
+
+namespace appserver::appserverctl {
+
+// The daemon line, the table of groups and the table of their workers.
+std::string print_status(const control::Status& status);
+
+// A build's sha256 as it is shown: its first 7 digits.
+std::string short_build(std::string_view sha256);
+
+}  // namespace appserver::appserverctl

@@ -1,0 +1,157 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
+#include <iterator>
+
+#include "config/load.hpp"
+#include "config/values.hpp"
+
+namespace appserver::config {
+
+namespace {
+
+namespace json = boost::json;
+
+std::string quoted_yaml(std::string_view text) {
+  // A JSON string is a double-quoted YAML scalar.
+  return json::serialize(json::value(text));
+}
+
+// `${` would be expanded when the text is read again.
+std::string escape_variables(std::string_view text) {
+  std::string result;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text.substr(i, 2) == "${") result += '$';
+    result += text[i];
+  }
+  return result;
+}
+
+// A string unquoted where nobody could take it for anything else. A path or an address is one.
+std::string scalar(std::string_view text) {
+  constexpr std::string_view kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:[]*";
+  const bool begins_well = text.starts_with('/') || text.starts_with("http://");
+  const bool ends_well = !text.ends_with(':');
+  if (begins_well && ends_well && text.find_first_not_of(kPlain) == std::string_view::npos) {
+    return std::string(text);
+  }
+  return quoted_yaml(escape_variables(text));
+}
+
+class Writer {
+ public:
+  // `level` steps of indentation, then `line`.
+  void line(int level, std::string_view text) {
+    fmt::format_to(std::back_inserter(text_), "{:{}}{}\n", "", level * 2, text);
+  }
+  template <typename Value>
+  void field(int level, std::string_view key, const Value& value) {
+    line(level, fmt::format("{}: {}", key, value));
+  }
+  std::string take() { return std::move(text_); }
+
+ private:
+  std::string text_;
+};
+
+void dump_settings(Writer& out, int level, const json::value& value);
+
+// "key:" or "-", then a value on the same line or below it.
+void dump_below(Writer& out, int level, const std::string& head, const json::value& value) {
+  const bool nested = (value.is_object() && !value.get_object().empty()) ||
+                      (value.is_array() && !value.get_array().empty());
+  if (nested) {
+    out.line(level, head);
+    dump_settings(out, level + 1, value);
+  } else if (value.is_string()) {
+    out.line(level, head + " " + quoted_yaml(escape_variables(value.get_string())));
+  } else {
+    out.line(level, head + " " + json::serialize(value));
+  }
+}
+
+// A list or a mapping that is not empty. Recursion is bounded by the depth of what was loaded.
+void dump_settings(Writer& out, int level, const json::value& value) {
+  if (value.is_array()) {
+    for (const json::value& item : value.get_array()) dump_below(out, level, "-", item);
+    return;
+  }
+  for (const auto& [key, below] : value.get_object()) {
+    dump_below(out, level, quoted_yaml(key) + ":", below);
+  }
+}
+
+void dump_daemon(Writer& out, const Daemon& daemon) {
+  out.line(0, "daemon:");
+  out.line(1, "control:");
+  out.field(2, "socket", scalar(daemon.control_socket.native()));
+  out.field(1, "state_dir", scalar(daemon.state_dir.native()));
+  out.field(1, "plugin_dir", scalar(daemon.plugin_dir.native()));
+  out.line(1, "log:");
+  out.field(2, "level", to_word(daemon.log.level));
+  out.field(2, "format", to_word(daemon.log.format));
+}
+
+std::string rlimit_text(std::optional<std::uint64_t> limit) {
+  return limit ? std::to_string(*limit) : "unlimited";
+}
+
+void dump_process(Writer& out, const Group& group) {
+  if (!group.user.empty()) out.field(2, "user", scalar(group.user));
+  if (!group.group.empty()) out.field(2, "group", scalar(group.group));
+  if (group.nice) out.field(2, "nice", *group.nice);
+  if (!group.cpu_affinity.empty()) {
+    out.field(2, "cpu_affinity", fmt::format("[{}]", fmt::join(group.cpu_affinity, ", ")));
+  }
+  if (!group.rlimits.empty()) out.line(2, "rlimits:");
+  for (const auto& [name, limit] : group.rlimits) {
+    out.field(
+        3, name,
+        fmt::format("{{soft: {}, hard: {}}}", rlimit_text(limit.soft), rlimit_text(limit.hard)));
+  }
+  if (!group.environment.empty()) out.line(2, "environment:");
+  for (const auto& [name, value] : group.environment) {
+    out.field(3, quoted_yaml(name), quoted_yaml(escape_variables(value)));
+  }
+  if (!group.working_directory.empty()) {
+    out.field(2, "working_directory", scalar(group.working_directory.native()));
+  }
+}
+
+void dump_group(Writer& out, const Group& group) {
+  out.line(1, group.name + ":");
+  out.field(2, "plugin", scalar(group.plugin.native()));
+  if (!group.listen.empty()) out.line(2, "listen:");
+  for (const Listen& listen : group.listen) out.line(3, "- " + scalar(listen.text));
+  out.field(2, "count", group.count);
+  out.field(2, "reloadable", group.reloadable);
+  dump_below(out, 2, "settings:", json::parse(group.settings));
+  out.line(2, "reload:");
+  out.field(3, "surge", group.reload.surge);
+  out.field(3, "start_timeout", to_text(group.reload.start_timeout));
+  out.field(3, "min_ready", to_text(group.reload.min_ready));
+  out.field(3, "drain_timeout", to_text(group.reload.drain_timeout));
+  if (!group.reload.probe.empty()) out.field(3, "probe", scalar(group.reload.probe));
+  out.line(2, "limits:");
+  out.field(3, "max_connections", group.limits.max_connections);
+  out.field(3, "max_body", to_text(group.limits.max_body));
+  out.field(3, "header_timeout", to_text(group.limits.header_timeout));
+  out.field(3, "idle_timeout", to_text(group.limits.idle_timeout));
+  dump_process(out, group);
+}
+
+}  // namespace
+
+std::string dump(const Config& config) {
+  Writer out;
+  dump_daemon(out, config.daemon);
+  out.line(0, "groups:");
+  for (const Group& group : config.groups) dump_group(out, group);
+  return out.take();
+}
+
+}  // namespace appserver::config

@@ -1,0 +1,136 @@
+#include "config/listen.hpp"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <optional>
+
+#include "config/paths.hpp"
+#include "config/problems.hpp"
+#include "config/suggest.hpp"
+
+namespace appserver::config {
+
+namespace {
+
+constexpr std::string_view kExpected = "an address such as http://127.0.0.1:8080";
+constexpr std::string_view kUnixPrefix = "unix:";
+constexpr std::array<std::string_view, 1> kSchemes = {"http"};
+constexpr std::array<std::string_view, 8> kLaterSchemes = {"https", "ws",  "wss",   "tcp",
+                                                           "tls",   "udp", "frame", "text"};
+constexpr std::size_t kMaxUnixPath = sizeof(sockaddr_un::sun_path) - 1;
+
+// The text form that inet_ntop gives, so that ::1 and 0:0::1 are one address.
+std::optional<std::string> canonical_address(const std::string& host, int family) {
+  std::array<unsigned char, sizeof(in6_addr)> address{};
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  if (::inet_pton(family, host.c_str(), address.data()) != 1) return std::nullopt;
+  if (::inet_ntop(family, address.data(), text.data(), text.size()) == nullptr) return std::nullopt;
+  return text.data();
+}
+
+Failure wrong_host(std::string_view text, std::string_view host) {
+  return wrong_value(
+      kExpected, text,
+      fmt::format("{} is no literal address, and names are not looked up; write an IPv4 "
+                  "address, an IPv6 address in [], localhost, or * for all",
+                  in_quotes(host)));
+}
+
+Parsed<Listen> unix_listen(std::string_view text, std::string_view path,
+                           const std::filesystem::path& folder) {
+  if (path.empty() || path.find('\0') != std::string_view::npos) {
+    return wrong_value("an address such as http://unix:run/api.sock", text);
+  }
+  Listen listen;
+  listen.unix_path = absolute_path(path, folder);
+  if (std::string problem = unix_path_problem(listen.unix_path); !problem.empty()) {
+    return failed(std::move(problem));
+  }
+  listen.text = "http://unix:" + listen.unix_path.native();
+  return listen;
+}
+
+std::optional<std::uint16_t> parse_port(std::string_view text) {
+  std::uint16_t port = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, port);
+  if (error != std::errc{} || rest != end || text.size() > 5) return std::nullopt;
+  return port;
+}
+
+Parsed<Listen> tcp_listen(std::string_view text, std::string_view authority) {
+  if (authority.ends_with('/')) authority.remove_suffix(1);  // as copied from a browser
+  if (authority.find_first_of("/?#@") != std::string_view::npos) {
+    return wrong_value(kExpected, text, "an address has no path, query or user");
+  }
+  const std::size_t colon = authority.rfind(':');
+  const std::size_t bracket = authority.rfind(']');
+  const bool no_port =
+      colon == std::string_view::npos || (bracket != std::string_view::npos && colon < bracket);
+  if (no_port) return wrong_value(kExpected, text, "add a port");
+  std::string host(authority.substr(0, colon));
+  const auto port = parse_port(authority.substr(colon + 1));
+  if (!port) return wrong_value(kExpected, text, "a port is a number from 0 to 65535");
+
+  Listen listen;
+  listen.port = *port;
+  if (host == "localhost") host = "127.0.0.1";
+  if (host == "*") {
+    listen.host = host;
+  } else if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
+    const auto address = canonical_address(host.substr(1, host.size() - 2), AF_INET6);
+    if (!address) return wrong_host(text, host);
+    listen.host = *address;
+    host = fmt::format("[{}]", *address);
+  } else {
+    const auto address = canonical_address(host, AF_INET);
+    if (!address) return wrong_host(text, host);
+    listen.host = host = *address;
+  }
+  listen.text = fmt::format("http://{}:{}", host, *port);
+  return listen;
+}
+
+}  // namespace
+
+std::string unix_path_problem(const std::filesystem::path& path) {
+  const std::size_t size = path.native().size();
+  if (size <= kMaxUnixPath) return {};
+  return fmt::format(
+      "the path of a unix socket has at most {} bytes, and {} has {}; choose a shorter one",
+      kMaxUnixPath, path.native(), size);
+}
+
+Parsed<Listen> parse_listen(std::string_view text, const std::filesystem::path& folder) {
+  if (text.find('\0') != std::string_view::npos) return wrong_value(kExpected, text);
+  const std::size_t separator = text.find("://");
+  if (separator == std::string_view::npos) {
+    const bool number =
+        !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+    const bool address = text.find(':') != std::string_view::npos && text.size() < 60;
+    if (number)
+      return wrong_value(kExpected, text, fmt::format("for a port, write http://*:{}", text));
+    return wrong_value(kExpected, text, address ? fmt::format("write http://{}", text) : "");
+  }
+  const std::string_view scheme = text.substr(0, separator);
+  const std::string_view rest = text.substr(separator + 3);
+  if (std::ranges::find(kLaterSchemes, scheme) != kLaterSchemes.end()) {
+    return failed(
+        fmt::format("{}:// is not supported yet by this version; it serves http", scheme));
+  }
+  if (scheme != "http") {
+    return failed(fmt::format("unknown scheme {} in {}{}", in_quotes(scheme), in_quotes(text),
+                              suggestion(scheme, kSchemes)));
+  }
+  if (rest.starts_with(kUnixPrefix)) {
+    return unix_listen(text, rest.substr(kUnixPrefix.size()), folder);
+  }
+  return tcp_listen(text, rest);
+}
+
+}  // namespace appserver::config

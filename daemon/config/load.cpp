@@ -1,0 +1,75 @@
+#include "config/load.hpp"
+
+#include <array>
+#include <utility>
+
+#include "config/include.hpp"
+#include "config/paths.hpp"
+#include "config/problems.hpp"
+#include "config/readers.hpp"
+#include "config/section.hpp"
+#include "config/source.hpp"
+#include "config/tree.hpp"
+
+namespace appserver::config {
+
+namespace {
+
+constexpr std::array<std::string_view, 3> kTopKeys = {"daemon", "groups", "include"};
+constexpr std::array<std::string_view, 1> kIncludedKeys = {"groups"};
+
+void read_included(const IncludedFile& file, const Environment& environment,
+                   const std::filesystem::path& plugin_dir, std::vector<GroupSource>& groups,
+                   Problems& problems) {
+  const auto text = read_source(file.path, file.name, problems);
+  if (!text) return;
+  Document document{file.name, folder_of(file.path), nullptr};
+  parse_tree(*text, environment, document, problems);
+  if (!document.root) return;
+  // Only the main file speaks of the daemon and of further files: what is in force has one place.
+  const Section top(Scope{document, problems}, document.root, "", kIncludedKeys);
+  read_groups(top, plugin_dir, groups);
+}
+
+Config load(std::string_view text, const std::filesystem::path& file,
+            const Environment& environment) {
+  Problems problems;
+  Config config;
+  Document document{file.empty() ? "configuration" : file.native(), folder_of(file), nullptr};
+  if (!file.empty()) config.file = absolute_path(file.filename().native(), document.folder);
+  parse_tree(text, environment, document, problems);
+  if (!document.root) problems.throw_if_any();
+
+  const Section top(Scope{document, problems}, document.root, "", kTopKeys);
+  config.daemon = read_daemon(top);
+  std::vector<GroupSource> groups;
+  read_groups(top, config.daemon.plugin_dir, groups);
+  for (const IncludedFile& included : included_files(top, config.file)) {
+    read_included(included, environment, config.daemon.plugin_dir, groups, problems);
+  }
+  if (groups.empty() && problems.empty()) {
+    problems.add({document.name, 0, 0},
+                 "no groups; add at least one, such as groups: {api: {plugin: hello}}");
+  }
+  check_addresses(groups, config.daemon, problems);
+  problems.throw_if_any();
+  config.groups.reserve(groups.size());
+  for (GroupSource& source : groups) config.groups.push_back(std::move(source.group));
+  return config;
+}
+
+}  // namespace
+
+Config load_file(const std::filesystem::path& file, const Environment& environment) {
+  Problems problems;
+  const auto text = read_source(file, file.native(), problems);
+  problems.throw_if_any();
+  return load(*text, file, environment);
+}
+
+Config load_text(std::string_view text, const std::filesystem::path& file,
+                 const Environment& environment) {
+  return load(text, file, environment);
+}
+
+}  // namespace appserver::config

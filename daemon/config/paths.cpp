@@ -1,0 +1,22 @@
+#include "config/paths.hpp"
+
+#include <system_error>
+
+namespace appserver::config {
+
+std::filesystem::path absolute_path(std::string_view path, const std::filesystem::path& folder) {
+  std::filesystem::path result = (folder / path).lexically_normal();
+  if (!result.has_filename() && result.has_parent_path() && result != result.root_path()) {
+    result = result.parent_path();
+  }
+  return result;
+}
+
+std::filesystem::path folder_of(const std::filesystem::path& file) {
+  std::error_code error;
+  std::filesystem::path current = std::filesystem::current_path(error);
+  if (error) current = "/";  // the current folder was deleted; an absolute `file` does not need it
+  return absolute_path(file.parent_path().native(), current);
+}
+
+}  // namespace appserver::config

@@ -1,0 +1,38 @@
+// Collecting everything that is wrong, so that a person sees it all at once.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/load.hpp"
+
+namespace appserver::config {
+
+struct Place {
+  std::string file;
+  int line = 0;  // from 1; 0: the file as a whole
+  int column = 0;
+};
+
+// "app.yaml:3:5", or "app.yaml" for a file as a whole.
+std::string to_string(const Place& place);
+
+// `text` in single quotes, fit for a terminal: control bytes escaped, cut after 60 bytes.
+std::string in_quotes(std::string_view text);
+
+class Problems {
+ public:
+  // Keeps the first 100; what comes after is counted only.
+  void add(const Place& place, std::string message);
+  bool empty() const { return problems_.empty(); }
+
+  // Throws ConfigError if there is any, in the order of the files and of the lines in each.
+  void throw_if_any() const;
+
+ private:
+  std::vector<Problem> problems_;
+  std::size_t dropped_ = 0;
+};
+
+}  // namespace appserver::config

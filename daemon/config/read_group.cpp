@@ -1,0 +1,167 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <map>
+#include <string_view>
+
+#include "config/listen.hpp"
+#include "config/paths.hpp"
+#include "config/readers.hpp"
+#include "config/settings.hpp"
+#include "config/values.hpp"
+
+namespace appserver::config {
+
+namespace {
+
+constexpr std::array<std::string_view, 14> kGroupKeys = {
+    "plugin", "listen", "count", "reloadable",   "settings", "reload",      "limits",
+    "user",   "group",  "nice",  "cpu_affinity", "rlimits",  "environment", "working_directory"};
+constexpr std::array<std::string_view, 5> kReloadKeys = {"surge", "start_timeout", "min_ready",
+                                                         "drain_timeout", "probe"};
+constexpr std::array<std::string_view, 4> kLimitsKeys = {"max_connections", "max_body",
+                                                         "header_timeout", "idle_timeout"};
+constexpr milliseconds kShortest{1};
+constexpr std::size_t kMaxGroups = 1024;
+
+// A name is a file of the plugin folder; anything that looks like a path is one.
+void read_plugin(const Section& section, const std::filesystem::path& plugin_dir, Group& group) {
+  std::string text;
+  if (!section.read("plugin", TextRule{"the name or path of a plugin"}, text)) return;
+  if (text.find('/') != std::string::npos || text.ends_with(".so")) {
+    read_path(section, "plugin", group.plugin);
+  } else if (text.starts_with('.')) {
+    section.scope().complain(
+        *section.find("plugin")->value,
+        section.path_of("plugin") + ": " + wrong_value("the name or path of a plugin", text).problem);
+  } else {
+    group.plugin = plugin_dir / (text + ".so");
+  }
+}
+
+void read_address(const Scope& scope, const Node& node, const std::string& path,
+                  GroupSource& source) {
+  const std::string* const text =
+      scope.scalar(node, path, "an address such as http://127.0.0.1:8080");
+  if (text == nullptr) return;
+  const auto listen = parse_listen(*text, scope.document.folder);
+  if (!listen) return scope.complain(node, path + ": " + listen.problem());
+  source.group.listen.push_back(*listen);
+  source.listen_places.push_back(scope.document.at(node));
+}
+
+void read_listen(const Section& section, GroupSource& source) {
+  const Entry* const entry = section.find("listen");
+  if (entry == nullptr) return;
+  const std::string path = section.path_of("listen");
+  if (entry->value->kind != NodeKind::sequence) {
+    return read_address(section.scope(), *entry->value, path, source);
+  }
+  for (std::size_t i = 0; i < entry->value->items.size(); ++i) {
+    read_address(section.scope(), *entry->value->items[i], fmt::format("{}[{}]", path, i), source);
+  }
+}
+
+void read_reload(const Section& section, Reload& reload) {
+  section.read("surge", IntegerRule{1, 1024}, reload.surge);
+  section.read("start_timeout", DurationRule{kShortest}, reload.start_timeout);
+  section.read("min_ready", DurationRule{}, reload.min_ready);
+  section.read("drain_timeout", DurationRule{}, reload.drain_timeout);
+  section.read("probe", ProbeRule{}, reload.probe);
+}
+
+void read_limits(const Section& section, Limits& limits) {
+  constexpr auto kMax = std::numeric_limits<std::uint32_t>::max();
+  section.read("max_connections", IntegerRule{1, kMax}, limits.max_connections);
+  section.read("max_body", SizeRule{}, limits.max_body);
+  section.read("header_timeout", DurationRule{kShortest}, limits.header_timeout);
+  section.read("idle_timeout", DurationRule{kShortest}, limits.idle_timeout);
+}
+
+GroupSource read_group(const Scope& scope, const Entry& entry,
+                       const std::filesystem::path& plugin_dir) {
+  GroupSource source;
+  source.place = scope.document.at(entry);
+  Group& group = source.group;
+  group.name = entry.key;
+  const Section section(scope, entry.value, "groups." + entry.key, kGroupKeys);
+  const bool is_mapping = entry.value->kind == NodeKind::map || entry.value->kind == NodeKind::null;
+  if (is_mapping && section.find("plugin") == nullptr) {
+    scope.complain(entry, section.path() + ": 'plugin' is missing; add plugin: NAME");
+  }
+  read_plugin(section, plugin_dir, group);
+  read_listen(section, source);
+  section.read("count", CountRule{}, group.count);
+  section.read("reloadable", BooleanRule{}, group.reloadable);
+  if (const Entry* const settings = section.find("settings")) {
+    group.settings = settings_json(scope, *settings->value, section.path_of("settings"));
+  }
+  read_reload(section.section("reload", kReloadKeys), group.reload);
+  read_limits(section.section("limits", kLimitsKeys), group.limits);
+  read_process(section, group);
+  return source;
+}
+
+}  // namespace
+
+void read_groups(const Section& top, const std::filesystem::path& plugin_dir,
+                 std::vector<GroupSource>& groups) {
+  const Entry* const entry = top.find("groups");
+  if (entry == nullptr) return;
+  const Scope& scope = top.scope();
+  const Node& node = *entry->value;
+  if (node.kind == NodeKind::null) return;
+  if (node.kind != NodeKind::map) {
+    return scope.wrong_kind(node, "groups", "a mapping of names to groups");
+  }
+  for (const Entry& group : node.entries) {
+    if (groups.size() >= kMaxGroups) {
+      return scope.complain(group, fmt::format("more than {} groups", kMaxGroups));
+    }
+    if (!is_group_name(group.key)) {
+      scope.complain(group, fmt::format("{} is not a name for a group; it has 1 to 32 of a-z, 0-9, "
+                                        "'_' and '-', and begins with a letter",
+                                        in_quotes(group.key)));
+    }
+    // Within one file the tree has refused it already.
+    const auto first = std::ranges::find(groups, group.key, [](const GroupSource& known) {
+      return std::string_view(known.group.name);
+    });
+    if (first != groups.end()) {
+      scope.complain(group, fmt::format("group {} is defined twice; first at {}", in_quotes(group.key),
+                                        to_string(first->place)));
+    }
+    groups.push_back(read_group(scope, group, plugin_dir));
+  }
+}
+
+void check_addresses(const std::vector<GroupSource>& groups, const Daemon& daemon,
+                     Problems& problems) {
+  struct User {
+    const GroupSource* source;
+    Place place;
+  };
+  std::map<std::string, User> users;
+  for (const GroupSource& source : groups) {
+    for (std::size_t i = 0; i < source.group.listen.size(); ++i) {
+      const Listen& listen = source.group.listen[i];
+      const Place& place = source.listen_places[i];
+      if (listen.is_unix() && listen.unix_path == daemon.control_socket) {
+        problems.add(place, fmt::format("groups.{}: {} is the control socket of the daemon",
+                                        source.group.name, listen.text));
+      }
+      const auto [user, inserted] = users.try_emplace(listen.text, User{&source, place});
+      if (inserted) continue;
+      const bool any_port = !listen.is_unix() && listen.port == 0;
+      if (any_port && user->second.source != &source) continue;  // each gets a port of its own
+      problems.add(place,
+                   fmt::format("groups.{}: {} is listened on twice; first by groups.{} at {}",
+                               source.group.name, listen.text, user->second.source->group.name,
+                               to_string(user->second.place)));
+    }
+  }
+}
+
+}  // namespace appserver::config

@@ -1,0 +1,232 @@
+#include "control/api.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "control/json_reader.hpp"
+
+namespace appserver::control {
+
+namespace json = boost::json;
+
+namespace {
+
+template <typename Value>
+json::value or_null(const std::optional<Value>& value) {
+  return value ? json::value(*value) : json::value(nullptr);
+}
+
+json::object write_worker(const WorkerStatus& worker) {
+  json::object metrics;
+  for (const auto& [name, value] : worker.metrics) {
+    metrics[name] = std::isfinite(value) ? json::value(value) : json::value(nullptr);
+  }
+  json::object out{{"slot", worker.slot},
+                   {"pid", worker.pid},
+                   {"state", to_word(worker.state)},
+                   {"generation", worker.generation},
+                   {"build", worker.build},
+                   {"uptime_seconds", worker.uptime.count()},
+                   {"requests", worker.requests},
+                   {"in_flight", worker.in_flight},
+                   {"connections", worker.connections},
+                   {"rss_bytes", worker.rss_bytes},
+                   {"restarts", worker.restarts},
+                   {"last_exit", or_null(worker.last_exit)},
+                   {"next_try_seconds", nullptr},
+                   {"lends_to", or_null(worker.lends_to)},
+                   {"metrics", std::move(metrics)}};
+  if (worker.next_try)
+    out["next_try_seconds"] = static_cast<double>(worker.next_try->count()) / 1000;
+  return out;
+}
+
+WorkerStatus read_worker(const JsonReader& in) {
+  WorkerStatus worker;
+  worker.slot = in.integer<std::uint32_t>("slot");
+  worker.pid = in.integer<pid_t>("pid");
+  worker.state = in.word("state", kWorkerStates);
+  worker.generation = in.count("generation");
+  worker.build = in.text("build");
+  worker.uptime = std::chrono::seconds(in.integer<std::int64_t>("uptime_seconds"));
+  worker.requests = in.count("requests");
+  worker.in_flight = in.count("in_flight");
+  worker.connections = in.count("connections");
+  worker.rss_bytes = in.count("rss_bytes");
+  worker.restarts = in.count("restarts");
+  if (in.has("last_exit")) worker.last_exit = in.text("last_exit");
+  if (in.has("next_try_seconds")) {
+    const double seconds = in.number("next_try_seconds");
+    // A cast of what does not fit an integer is undefined.
+    if (!(seconds >= 0 && seconds < 1e12)) in.fail("next_try_seconds", "out of range");
+    worker.next_try = std::chrono::milliseconds(std::llround(seconds * 1000));
+  }
+  if (in.has("lends_to")) worker.lends_to = in.integer<std::uint32_t>("lends_to");
+  for (const auto& member : in.object("metrics").members()) {
+    if (member.value().is_null()) continue;
+    const std::string name(member.key().data(), member.key().size());
+    worker.metrics[name] = as_number(member.value(), in.place_of("metrics." + name));
+  }
+  return worker;
+}
+
+json::value write_build(const std::optional<BuildStatus>& build) {
+  if (!build) return nullptr;
+  return json::object{{"sha256", build->sha256},
+                      {"build_id", build->build_id},
+                      {"name", build->name},
+                      {"version", build->version},
+                      {"abi", build->abi}};
+}
+
+BuildStatus read_build(const JsonReader& in) {
+  return {.sha256 = in.text("sha256"),
+          .build_id = in.text("build_id"),
+          .name = in.text("name"),
+          .version = in.text("version"),
+          .abi = in.text("abi")};
+}
+
+json::object write_group(const GroupStatus& group) {
+  json::array workers;
+  for (const WorkerStatus& worker : group.workers) workers.push_back(write_worker(worker));
+  return {{"name", group.name},
+          {"reloadable", group.reloadable},
+          {"listen", json::array(group.listen.begin(), group.listen.end())},
+          {"plugin", group.plugin},
+          {"count", group.count},
+          {"ready", group.ready},
+          {"build", write_build(group.build)},
+          {"state", to_word(group.state)},
+          {"restarts", group.restarts},
+          {"reloading", group.reloading},
+          {"workers", std::move(workers)}};
+}
+
+GroupStatus read_group(const JsonReader& in) {
+  GroupStatus group;
+  group.name = in.text("name");
+  group.reloadable = in.flag("reloadable");
+  for (const json::value& each : in.array("listen")) {
+    group.listen.push_back(as_text(each, in.place_of("listen")));
+  }
+  group.plugin = in.text("plugin");
+  group.count = in.integer<std::uint32_t>("count");
+  group.ready = in.integer<std::uint32_t>("ready");
+  if (in.has("build")) group.build = read_build(in.object("build"));
+  group.state = in.word("state", kGroupStates);
+  group.restarts = in.count("restarts");
+  group.reloading = in.flag("reloading");
+  for (const json::value& each : in.array("workers")) {
+    group.workers.push_back(
+        read_worker({each, in.place_of(fmt::format("workers[{}]", group.workers.size()))}));
+  }
+  return group;
+}
+
+DaemonStatus read_daemon(const JsonReader& in) {
+  DaemonStatus daemon;
+  daemon.version = in.text("version");
+  daemon.pid = in.integer<pid_t>("pid");
+  daemon.uptime = std::chrono::seconds(in.integer<std::int64_t>("uptime_seconds"));
+  if (in.has("config")) daemon.config = in.text("config");
+  daemon.state = in.word("state", kDaemonStates);
+  daemon.control_socket = in.text("control_socket");
+  return daemon;
+}
+
+}  // namespace
+
+json::value to_json(const Status& status) {
+  json::array groups;
+  for (const GroupStatus& group : status.groups) groups.push_back(write_group(group));
+  return json::object{{"daemon",
+                       {{"version", status.daemon.version},
+                        {"pid", status.daemon.pid},
+                        {"uptime_seconds", status.daemon.uptime.count()},
+                        {"config", or_null(status.daemon.config)},
+                        {"state", to_word(status.daemon.state)},
+                        {"control_socket", status.daemon.control_socket}}},
+                      {"groups", std::move(groups)}};
+}
+
+Status status_from_json(const json::value& value) {
+  const JsonReader in(value, "");
+  Status status;
+  status.daemon = read_daemon(in.object("daemon"));
+  for (const json::value& each : in.array("groups")) {
+    status.groups.push_back(read_group({each, fmt::format("groups[{}]", status.groups.size())}));
+  }
+  return status;
+}
+
+json::value to_json(const RolloutEvent& event) {
+  json::object out{{"event", to_word(event.kind)}, {"elapsed_ms", event.elapsed.count()}};
+  const auto put_text = [&](std::string_view key, const std::string& text) {
+    if (!text.empty()) out[key] = text;
+  };
+  const auto put = [&](std::string_view key, const auto& value) {
+    if (value) out[key] = *value;
+  };
+  put_text("rollout", event.rollout);
+  put_text("group", event.group);
+  put("slot", event.slot);
+  put("pid", event.pid);
+  put("old_pid", event.old_pid);
+  put_text("build", event.build);
+  put_text("text", event.text);
+  put("cut", event.cut);
+  put("handed_over", event.handed_over);
+  if (event.result) {
+    out["result"] = to_word(*event.result);
+    out["exit_code"] = exit_code(*event.result);
+  }
+  return out;
+}
+
+RolloutEvent event_from_json(const json::value& value) {
+  const JsonReader in(value, "");
+  RolloutEvent event;
+  event.kind = value_of(kEventKinds, in.text("event")).value_or(EventKind::message);
+  const auto get_text = [&](std::string_view key) {
+    return in.has(key) ? in.text(key) : std::string();
+  };
+  event.rollout = get_text("rollout");
+  event.group = get_text("group");
+  event.build = get_text("build");
+  event.text = get_text("text");
+  if (in.has("slot")) event.slot = in.integer<std::uint32_t>("slot");
+  if (in.has("pid")) event.pid = in.integer<pid_t>("pid");
+  if (in.has("old_pid")) event.old_pid = in.integer<pid_t>("old_pid");
+  if (in.has("cut")) event.cut = in.count("cut");
+  if (in.has("handed_over")) event.handed_over = in.count("handed_over");
+  if (in.has("elapsed_ms")) {
+    event.elapsed = std::chrono::milliseconds(in.integer<std::int64_t>("elapsed_ms"));
+  }
+  // A rollout that ended in a way we have no word for did not end well as far as we know.
+  if (event.kind == EventKind::done) {
+    event.result = value_of(kRolloutResults, in.text("result")).value_or(RolloutResult::failed);
+  }
+  return event;
+}
+
+json::value to_json(const Version& version) {
+  return json::object{{"version", version.version}, {"pid", version.pid}};
+}
+
+Version version_from_json(const json::value& value) {
+  const JsonReader in(value, "");
+  return {.version = in.text("version"), .pid = in.integer<pid_t>("pid")};
+}
+
+json::value to_json(const ErrorReply& reply) {
+  return json::object{{"error", reply.error}, {"hint", reply.hint}};
+}
+
+ErrorReply error_from_json(const json::value& value) {
+  const JsonReader in(value, "");
+  return {.error = in.text("error"), .hint = in.has("hint") ? in.text("hint") : std::string()};
+}
+
+}  // namespace appserver::control

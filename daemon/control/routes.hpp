@@ -1,0 +1,23 @@
+// Which command a method and a target mean, and whether the caller may give it. Pure.
+#pragma once
+
+#include <string_view>
+#include <variant>
+
+#include "control/api.hpp"
+
+namespace appserver::control {
+
+enum class Verb { status, version, reload, restart, stop };
+
+struct Refusal {
+  unsigned http_status = 0;
+  ErrorReply reply;
+  std::string_view allow;  // the method that would do, with 405
+};
+
+// `target` as in the request line; a query is ignored.
+std::variant<Verb, Refusal> find_route(std::string_view method, std::string_view target,
+                                       bool may_operate, unsigned uid);
+
+}  // namespace appserver::control

@@ -1,0 +1,252 @@
+#include "control/session.hpp"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+
+#include <boost/json/serialize.hpp>
+
+namespace appserver::control {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+
+namespace {
+
+class SessionEvents final : public EventStream {
+ public:
+  explicit SessionEvents(std::weak_ptr<Session> session) : session_(std::move(session)) {}
+  ~SessionEvents() override {
+    if (const auto session = session_.lock()) session->end_events();
+  }
+  void send(const RolloutEvent& event) override {
+    if (const auto session = session_.lock()) session->send_event(event);
+  }
+
+ private:
+  std::weak_ptr<Session> session_;
+};
+
+std::string head(unsigned status, std::string_view type, std::string_view more) {
+  return fmt::format(
+      "HTTP/1.1 {} {}\r\nServer: appserverd\r\nContent-Type: {}\r\nCache-Control: "
+      "no-store\r\nConnection: close\r\n{}\r\n",
+      status, std::string_view(http::obsolete_reason(static_cast<http::status>(status))), type,
+      more);
+}
+
+}  // namespace
+
+Session::Session(ControlSocket socket, const ServerOptions& options, Peer peer, Commands& commands,
+                 std::function<void(Session&)> on_close)
+    : socket_(std::move(socket)),
+      deadline_(socket_.get_executor()),
+      options_(options),
+      peer_(peer),
+      commands_(&commands),
+      on_close_(std::move(on_close)),
+      buffer_(2 * options.max_request) {
+  parser_.header_limit(static_cast<std::uint32_t>(options.max_request));
+  parser_.body_limit(options.max_request);
+}
+
+void Session::start() {
+  set_deadline(options_.request_timeout);
+  http::async_read(socket_, buffer_, parser_,
+                   [self = shared_from_this()](beast::error_code error, std::size_t) {
+                     self->on_request(error);
+                   });
+}
+
+void Session::close() {
+  if (commands_ == nullptr) return;
+  commands_ = nullptr;
+  beast::error_code ignored;
+  clear_deadline();
+  socket_.close(ignored);
+  // The callback holds whoever made us, and must not be called again.
+  const auto on_close = std::exchange(on_close_, nullptr);
+  on_close(*this);
+}
+
+void Session::on_request(beast::error_code error) {
+  if (commands_ == nullptr || finishing_) return;
+  clear_deadline();
+  reading_ = false;
+  if (error == http::error::end_of_stream || error == asio::error::connection_reset) return close();
+  if (error) return refuse_malformed(error);
+  // Outlives the call, so that an exception's message comes before the answer that an abandoned
+  // stream would give.
+  std::shared_ptr<EventStream> events = std::make_shared<SessionEvents>(weak_from_this());
+  try {
+    dispatch(events);
+  } catch (const BadJson& bad) {
+    refuse(400, bad.what(), "the body is one JSON object, such as {}");
+  } catch (const std::exception& failure) {
+    if (streaming_) return end_events();
+    refuse(500, failure.what(), "see the log of appserverd");
+  }
+}
+
+void Session::refuse_malformed(beast::error_code error) {
+  if (error == http::error::header_limit || error == http::error::buffer_overflow) {
+    return refuse(431, "the head of the request is too large",
+                  fmt::format("at most {} bytes", options_.max_request));
+  }
+  if (error == http::error::body_limit) {
+    return refuse(413, "the body of the request is too large",
+                  fmt::format("at most {} bytes", options_.max_request));
+  }
+  refuse(400, fmt::format("not an HTTP request: {}", error.message()),
+         "try: curl --unix-socket PATH http://x/v1/status");
+}
+
+void Session::dispatch(const std::shared_ptr<EventStream>& events) {
+  const auto& request = parser_.get();
+  chunked_ = request.version() >= 11;
+  const auto route =
+      find_route({request.method_string().data(), request.method_string().size()},
+                 {request.target().data(), request.target().size()}, peer_.may_operate, peer_.uid);
+  if (const auto* refusal = std::get_if<Refusal>(&route)) {
+    return answer(refusal->http_status, to_json(refusal->reply), refusal->allow);
+  }
+  run(std::get<Verb>(route), events);
+}
+
+void Session::run(Verb verb, const std::shared_ptr<EventStream>& events) {
+  const std::string& body = parser_.get().body();
+  switch (verb) {
+    case Verb::status:
+      return answer(200, to_json(commands_->status()));
+    case Verb::version: {
+      const Status status = commands_->status();
+      return answer(200, to_json(Version{status.daemon.version, status.daemon.pid}));
+    }
+    case Verb::stop:
+      return stop(parse_stop(body));
+    case Verb::reload: {
+      ReloadRequest request = parse_reload(body);
+      watch_for_hangup();
+      return commands_->reload(std::move(request), peer_, events);
+    }
+    case Verb::restart: {
+      RestartRequest request = parse_restart(body);
+      watch_for_hangup();
+      return commands_->restart(std::move(request), peer_, events);
+    }
+  }
+}
+
+void Session::stop(const StopRequest& request) {
+  // Answered first: a fast stop may end the process before this thread comes back to the socket.
+  Commands& commands = *commands_;
+  answer(202, boost::json::object{{"stopping", true}, {"fast", request.fast}});
+  commands.stop(request, peer_);
+}
+
+void Session::answer(unsigned status, const boost::json::value& body, std::string_view allow) {
+  if (commands_ == nullptr || finishing_) return;
+  const std::string text = boost::json::serialize(body) + "\n";
+  std::string more = fmt::format("Content-Length: {}\r\n", text.size());
+  if (!allow.empty()) more += fmt::format("Allow: {}\r\n", allow);
+  // A whole answer is bounded by what it describes, so max_unread does not apply.
+  out_ += head(status, "application/json", more) + text;
+  finish();
+}
+
+void Session::refuse(unsigned status, std::string error, std::string hint) {
+  answer(status, to_json(ErrorReply{std::move(error), std::move(hint)}));
+}
+
+void Session::begin_stream() {
+  streaming_ = true;
+  send(head(200, "application/jsonl", chunked_ ? "Transfer-Encoding: chunked\r\n" : ""));
+}
+
+void Session::send_event(const RolloutEvent& event) {
+  if (commands_ == nullptr || finishing_) return;
+  if (!streaming_) begin_stream();
+  const std::string line = boost::json::serialize(to_json(event)) + "\n";
+  send(chunked_ ? fmt::format("{:x}\r\n{}\r\n", line.size(), line) : line);
+  if (event.kind == EventKind::done) end_events();
+}
+
+void Session::end_events() {
+  if (commands_ == nullptr || finishing_) return;
+  if (!streaming_) return refuse(500, "the daemon gave no answer", "see the log of appserverd");
+  if (chunked_) send("0\r\n\r\n");
+  finish();
+}
+
+// A caller who closes is noticed before the next event. One that only shuts down its sending side
+// is not: it still reads.
+void Session::watch_for_hangup() {
+  socket_.async_wait(asio::socket_base::wait_error,
+                     [self = shared_from_this()](beast::error_code error) {
+                       if (!error) self->close();
+                     });
+}
+
+void Session::send(std::string_view bytes) {
+  if (commands_ == nullptr || finishing_) return;
+  if (out_.size() + bytes.size() > options_.max_unread) return close();
+  out_ += bytes;
+  pump();
+}
+
+void Session::finish() {
+  finishing_ = true;
+  pump();
+}
+
+// Written at once rather than by an asynchronous operation, so that what a reload or a stop says
+// last is out even if the process ends next.
+void Session::pump() {
+  if (commands_ == nullptr || waiting_to_write_) return;
+  std::size_t done = 0;
+  while (done < out_.size()) {
+    const ::ssize_t sent = ::send(socket_.native_handle(), out_.data() + done, out_.size() - done,
+                                  MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent >= 0) {
+      done += static_cast<std::size_t>(sent);
+    } else if (errno != EINTR) {
+      break;
+    }
+  }
+  const bool blocked = done < out_.size() && (errno == EAGAIN || errno == EWOULDBLOCK);
+  const bool broken = done < out_.size() && !blocked;
+  out_.erase(0, done);
+  if (broken || (out_.empty() && finishing_)) return close();
+  if (!blocked) return;
+  waiting_to_write_ = true;
+  set_deadline(options_.write_timeout);
+  socket_.async_wait(asio::socket_base::wait_write,
+                     [self = shared_from_this()](beast::error_code error) {
+                       self->waiting_to_write_ = false;
+                       if (self->commands_ == nullptr) return;
+                       self->clear_deadline();
+                       if (error) return self->close();
+                       self->pump();
+                     });
+}
+
+// cancel() cannot call back a handler that is queued already; the number tells such a one that it
+// is void.
+void Session::clear_deadline() {
+  ++deadline_id_;
+  deadline_.cancel();
+}
+
+void Session::set_deadline(std::chrono::milliseconds timeout) {
+  const auto id = ++deadline_id_;
+  deadline_.expires_after(timeout);
+  deadline_.async_wait([self = shared_from_this(), id](beast::error_code) {
+    if (id != self->deadline_id_ || self->commands_ == nullptr) return;
+    if (!self->reading_) return self->close();
+    self->reading_ = false;
+    self->refuse(408, "the request did not arrive in time",
+                 fmt::format("all of it within {} ms", self->options_.request_timeout.count()));
+  });
+}
+
+}  // namespace appserver::control

@@ -1,0 +1,94 @@
+#include "net/acceptor.hpp"
+
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <chrono>
+#include <utility>
+
+#include "os/error.hpp"
+
+namespace appserver::net {
+namespace {
+
+// Connections taken in one turn of the loop, so that a flood of them does not starve those that are open.
+constexpr int kBatch = 64;
+// While the process is out of descriptors or memory; well above a spin, well below a client's patience.
+constexpr std::chrono::milliseconds kBackOff{100};
+
+bool is_shortage(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+}  // namespace
+
+Acceptor::Acceptor(boost::asio::io_context& context, os::Fd listener, Hooks hooks)
+    : listener_(context.get_executor(), listener.get()), retry_(context), hooks_(std::move(hooks)) {
+  listener.release();
+}
+
+void Acceptor::start() {
+  started_ = true;
+  wait();
+}
+
+void Acceptor::resume() {
+  if (started_) wait();
+}
+
+void Acceptor::wait() {
+  if (waiting_ || stopped_ || !hooks_.has_room()) return;
+  waiting_ = true;
+  listener_.async_wait(listener_.wait_read, [this](const boost::system::error_code& error) {
+    waiting_ = false;
+    if (!error && !stopped_) on_readable();
+  });
+}
+
+void Acceptor::on_readable() {
+  if (accept_batch() != Batch::blocked) wait();
+}
+
+Acceptor::Batch Acceptor::accept_batch() {
+  for (int count = 0; count < kBatch; ++count) {
+    if (!hooks_.has_room()) return Batch::more;
+    const int fd = ::accept4(listener_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      hooks_.accepted(os::Fd(fd));
+      if (stopped_) return Batch::drained;
+      continue;
+    }
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return Batch::drained;
+    if (is_shortage(errno)) {
+      back_off(errno);
+      return Batch::blocked;
+    }
+    // accept(2): anything else is the fault of the one connection that was at the head of the queue.
+  }
+  return Batch::more;
+}
+
+void Acceptor::back_off(int error) {
+  hooks_.complain(os::SystemError(error, "accept()").what());
+  waiting_ = true;
+  retry_.expires_after(kBackOff);
+  retry_.async_wait([this](const boost::system::error_code& aborted) {
+    waiting_ = false;
+    if (!aborted) wait();
+  });
+}
+
+void Acceptor::stop(bool empty_queue) {
+  if (std::exchange(stopped_, true) || !listener_.is_open()) return;
+  stopped_ = false;
+  if (empty_queue) {
+    while (accept_batch() == Batch::more && hooks_.has_room()) {
+    }
+  }
+  stopped_ = true;
+  retry_.cancel();
+  boost::system::error_code ignored;
+  listener_.close(ignored);
+}
+
+}  // namespace appserver::net

@@ -1,0 +1,464 @@
+#include "net/http_connection.hpp"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include "os/error.hpp"
+
+namespace appserver::net {
+namespace {
+
+// A body that comes more slowly than this is a client that holds a connection on purpose (mod_reqtimeout's MinRate).
+constexpr std::uint64_t kMinBodyRate = 500;  // bytes a second
+
+std::string describe_peer(int fd) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof(address);
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&address), &length) < 0) return "unknown";
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  if (address.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+    ::inet_ntop(AF_INET, &v4.sin_addr, text.data(), text.size());
+    return fmt::format("{}:{}", text.data(), ntohs(v4.sin_port));
+  }
+  if (address.ss_family == AF_INET6) {
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+    ::inet_ntop(AF_INET6, &v6.sin6_addr, text.data(), text.size());
+    return fmt::format("[{}]:{}", text.data(), ntohs(v6.sin6_port));
+  }
+  return "unix";
+}
+
+}  // namespace
+
+HttpConnection::HttpConnection(HttpServer& server, std::uint32_t index, os::Fd socket,
+                               std::string received)
+    : server_(server),
+      socket_(server.context_.get_executor(), socket.get()),
+      input_(std::move(received)),
+      index_(index) {
+  socket.release();
+}
+
+void HttpConnection::begin() {
+  if (input_.empty()) {
+    next_wait();
+  } else {
+    server_.schedule(*this);
+  }
+  settle();
+}
+
+void HttpConnection::run_scheduled() {
+  if (!closed_) {
+    const std::string data = std::exchange(input_, {});
+    turn(data);
+  }
+  settle();
+}
+
+void HttpConnection::turn(std::string_view data) {
+  in_turn_ = true;
+  server_.cork_.clear();
+  process(data);
+  in_turn_ = false;
+  flush();
+  next_wait();
+}
+
+bool HttpConnection::may_begin_request() const {
+  const bool full = pending_output() + server_.cork_.size() >= HttpServer::kMaxPendingOutput;
+  // What comes after a handover belongs to the successor; a body that has begun is finished here.
+  const bool successors = server_.sink_ != nullptr && !in_body_;
+  return exchange_ == 0 && !close_when_sent_ && !aborted_ && !closed_ && !full && !successors;
+}
+
+void HttpConnection::process(std::string_view data) {
+  while (!data.empty() && may_begin_request()) {
+    const http::Progress progress = read_request(data);
+    if (progress == http::Progress::complete) {
+      hand_to_plugin((reader_ ? *reader_ : *server_.reader_).request());
+      if (reader_) {
+        reader_.reset();
+      } else {
+        server_.reader_->reset();
+      }
+    } else if (progress == http::Progress::refused) {
+      refuse((reader_ ? *reader_ : *server_.reader_).refusal());
+      if (!reader_) server_.reader_->reset();
+    } else {
+      break;
+    }
+  }
+  if (!data.empty()) input_.assign(data);
+}
+
+http::Progress HttpConnection::read_request(std::string_view& data) {
+  http::RequestReader& reader = reader_ ? *reader_ : *server_.reader_;
+  std::size_t consumed = 0;
+  const http::Progress progress = reader.read(data, consumed);
+  data.remove_prefix(consumed);
+  in_body_ = progress == http::Progress::need_body;
+  if (progress == http::Progress::need_head || progress == http::Progress::need_body) {
+    if (!reader_) {
+      reader_ = std::move(server_.reader_);
+      server_.reader_ = std::make_unique<http::RequestReader>(server_.limits_.request);
+    }
+    if (in_body_ && reader_->wants_continue()) out().append(http::kContinue);
+  } else {
+    timing_head_ = false;
+  }
+  return progress;
+}
+
+void HttpConnection::hand_to_plugin(http::Request& request) {
+  const appserver_exchange exchange = server_.next_exchange(index_);
+  exchange_ = exchange;
+  deferred_ = streaming_ = false;
+  answer_to_ = {request.view.version, request.keep_alive && !server_.polite_drain_, request.head_method};
+  const std::string_view peer = remote();
+  request.view.remote = {peer.data(), peer.size()};
+  server_.page_.in_flight.add();
+  server_.handler_.on_request(exchange, request.view);
+  if (exchange_ == exchange && !deferred_ && !streaming_) fail();
+}
+
+std::string_view HttpConnection::remote() {
+  if (remote_.empty()) remote_ = describe_peer(socket_.native_handle());
+  return remote_;
+}
+
+void HttpConnection::refuse(const http::Refusal& refusal) {
+  server_.page_.refused.add();
+  http::write_error(out(), server_.date_, refusal.status, refusal.reason);
+  close_when_sent_ = true;
+  refused_ = true;
+}
+
+std::string& HttpConnection::out() { return in_turn_ ? server_.cork_ : output_; }
+
+std::int32_t HttpConnection::respond(const appserver_http_response& response) {
+  if (streaming_) return APPSERVER_INVALID;
+  if (const std::int32_t status = http::validate(response); status != APPSERVER_OK) return status;
+  http::write_response(out(), server_.date_, response, answer_to_);
+  end_exchange();
+  return APPSERVER_OK;
+}
+
+std::int32_t HttpConnection::defer() {
+  deferred_ = true;
+  return APPSERVER_OK;
+}
+
+std::int32_t HttpConnection::start(const appserver_http_response& response,
+                                   std::int64_t content_length) {
+  if (streaming_) return APPSERVER_INVALID;
+  if (const std::int32_t status = http::validate(response); status != APPSERVER_OK) return status;
+  if (content_length >= 0 && response.body.size > static_cast<std::uint64_t>(content_length)) {
+    return APPSERVER_INVALID;
+  }
+  body_mode_ = http::write_stream_head(out(), server_.date_, response, content_length, answer_to_);
+  if (body_mode_ == http::BodyMode::until_close) answer_to_.keep_alive = false;
+  body_left_ = content_length >= 0 ? static_cast<std::uint64_t>(content_length) : 0;
+  streaming_ = true;
+  return append_piece({response.body.data, response.body.size});
+}
+
+std::int32_t HttpConnection::write(std::string_view piece) {
+  if (!streaming_) return APPSERVER_INVALID;
+  const std::size_t corked = in_turn_ ? server_.cork_.size() : 0;
+  if (pending_output() + corked >= HttpServer::kMaxPendingOutput) return APPSERVER_LIMIT;
+  return append_piece(piece);
+}
+
+std::int32_t HttpConnection::append_piece(std::string_view piece) {
+  switch (body_mode_) {
+    case http::BodyMode::none:
+      break;
+    case http::BodyMode::sized:
+      if (piece.size() > body_left_) return APPSERVER_INVALID;
+      body_left_ -= piece.size();
+      out().append(piece);
+      break;
+    case http::BodyMode::chunked:
+      http::append_chunk(out(), piece);
+      break;
+    case http::BodyMode::until_close:
+      out().append(piece);
+      break;
+  }
+  if (!in_turn_) server_.schedule(*this);
+  return APPSERVER_OK;
+}
+
+std::int32_t HttpConnection::finish() {
+  if (!streaming_) return APPSERVER_INVALID;
+  if (body_mode_ == http::BodyMode::sized && body_left_ > 0) {
+    abort();
+    return APPSERVER_INVALID;
+  }
+  if (body_mode_ == http::BodyMode::chunked) http::append_last_chunk(out());
+  end_exchange();
+  return APPSERVER_OK;
+}
+
+std::int32_t HttpConnection::abort() {
+  aborted_ = true;
+  if (!in_turn_) server_.schedule(*this);
+  return APPSERVER_OK;
+}
+
+std::int32_t HttpConnection::fail() {
+  server_.page_.failed.add();
+  if (streaming_) return abort();
+  http::write_error(out(), server_.date_, 500, "the plugin failed to answer", answer_to_);
+  // write_error says `Connection: close`.
+  answer_to_.keep_alive = false;
+  end_exchange();
+  return APPSERVER_OK;
+}
+
+void HttpConnection::end_exchange() {
+  server_.page_.requests.add();
+  forget_exchange();
+  if (!answer_to_.keep_alive) close_when_sent_ = true;
+  if (!in_turn_) server_.schedule(*this);
+}
+
+void HttpConnection::forget_exchange() {
+  const appserver_exchange ended = std::exchange(exchange_, 0);
+  if (ended == 0) return;
+  server_.page_.in_flight.subtract();
+  if (deferred_ || streaming_) server_.handler_.on_exchange_end(ended);
+  deferred_ = streaming_ = false;
+}
+
+bool HttpConnection::send_some(std::string_view data, std::size_t& sent) {
+  sent = 0;
+  const auto put = os::retry_on_interrupt(
+      [&] { return ::send(socket_.native_handle(), data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT); });
+  if (put >= 0) {
+    sent = static_cast<std::size_t>(put);
+    return true;
+  }
+  return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS;
+}
+
+void HttpConnection::flush() {
+  if (closed_) return;
+  if (aborted_) {
+    close();
+    return;
+  }
+  std::size_t sent = 0;
+  if (pending_output() == 0) {
+    output_.clear();
+    output_sent_ = 0;
+    const std::string_view cork = server_.cork_;
+    if (cork.empty()) return;
+    if (!send_some(cork, sent)) {
+      close();
+      return;
+    }
+    output_.assign(cork.substr(sent));
+  } else {
+    output_.append(server_.cork_);
+    if (!send_some(std::string_view(output_).substr(output_sent_), sent)) {
+      close();
+      return;
+    }
+    output_sent_ += sent;
+  }
+  server_.cork_.clear();
+  if (pending_output() == 0) {
+    // A connection at rest holds no buffer.
+    std::string().swap(output_);
+    output_sent_ = 0;
+  } else if (output_sent_ > HttpServer::kMaxPendingOutput) {
+    output_.erase(0, output_sent_);
+    output_sent_ = 0;
+  }
+}
+
+void HttpConnection::next_wait() {
+  if (closed_) return;
+  if (pending_output() > 0) {
+    wait_for_output();
+  } else if (close_when_sent_) {
+    end_after_answer();
+    return;
+  } else if (exchange_ != 0) {
+    server_.wheel_.clear(*this);
+    return;
+  } else if (server_.sink_ && !in_body_) {
+    move_to_successor();
+    return;
+  } else if (!input_.empty() && !reader_) {
+    server_.schedule(*this);
+    return;
+  } else {
+    wait_for_input();
+  }
+  set_timeout();
+}
+
+void HttpConnection::set_timeout() {
+  const HttpLimits& limits = server_.limits_;
+  if (pending_output() > 0) {
+    server_.wheel_.set(*this, limits.idle_timeout);
+  } else if (reader_) {
+    if (timing_head_) return;
+    timing_head_ = true;
+    body_seen_ = 0;
+    server_.wheel_.set(*this, limits.header_timeout);
+  } else {
+    server_.wheel_.set(*this, server_.polite_drain_ ? HttpServer::kLinger : limits.idle_timeout);
+  }
+}
+
+void HttpConnection::on_timeout() {
+  if (lingering_ || pending_output() > 0) {
+    close();
+  } else if (exchange_ != 0) {
+    // The plugin takes the time it needs; its answer sets the next timeout.
+  } else if (in_body_) {
+    const std::uint64_t received = reader_->body_received();
+    const auto seconds = static_cast<std::uint64_t>(server_.limits_.header_timeout.count()) / 1000 + 1;
+    if (received - body_seen_ >= kMinBodyRate * seconds) {
+      body_seen_ = received;
+      server_.wheel_.set(*this, server_.limits_.header_timeout);
+    } else {
+      refuse({408, "the body of the request came too slowly"});
+      flush();
+      next_wait();
+    }
+  } else if (reader_) {
+    refuse({408, "the head of the request came too slowly"});
+    flush();
+    next_wait();
+  } else {
+    end_if_idle();
+  }
+  settle();
+}
+
+void HttpConnection::end_if_idle() {
+  // A request that came in this very moment is served: only a silent connection is ended.
+  char next = 0;
+  const auto peeked = ::recv(socket_.native_handle(), &next, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (peeked > 0) return;
+  close();
+}
+
+void HttpConnection::wait_for_input() {
+  if (reading_) return;
+  reading_ = true;
+  ++outstanding_;
+  socket_.async_wait(socket_.wait_read, [this](const boost::system::error_code& error) {
+    reading_ = false;
+    --outstanding_;
+    if (!closed_ && !error) on_readable();
+    settle();
+  });
+}
+
+void HttpConnection::wait_for_output() {
+  if (writing_) return;
+  writing_ = true;
+  ++outstanding_;
+  socket_.async_wait(socket_.wait_write, [this](const boost::system::error_code& error) {
+    writing_ = false;
+    --outstanding_;
+    if (!closed_ && !error) on_writable();
+    settle();
+  });
+}
+
+void HttpConnection::on_readable() {
+  if (lingering_) {
+    discard_input();
+    return;
+  }
+  // A wait from before the connection became busy: what has come is read when its turn is.
+  if (exchange_ != 0 || pending_output() > 0 || close_when_sent_) return;
+  auto& scratch = server_.scratch_;
+  const auto got = os::retry_on_interrupt(
+      [&] { return ::recv(socket_.native_handle(), scratch.data(), scratch.size(), MSG_DONTWAIT); });
+  if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+    wait_for_input();
+    return;
+  }
+  if (got <= 0) {
+    close();
+    return;
+  }
+  const std::string_view data(scratch.data(), static_cast<std::size_t>(got));
+  if (input_.empty()) {
+    turn(data);
+    return;
+  }
+  std::string joined = std::exchange(input_, {});
+  joined.append(data);
+  turn(joined);
+}
+
+void HttpConnection::on_writable() {
+  const std::string data = std::exchange(input_, {});
+  turn(data);
+}
+
+void HttpConnection::end_after_answer() {
+  if (!refused_ && input_.empty()) {
+    close();
+    return;
+  }
+  // Bytes that nobody reads would turn our close into a reset, and the answer could be lost with it.
+  ::shutdown(socket_.native_handle(), SHUT_WR);
+  lingering_ = true;
+  wait_for_input();
+  server_.wheel_.set(*this, HttpServer::kLinger);
+}
+
+void HttpConnection::discard_input() {
+  auto& scratch = server_.scratch_;
+  const auto got = os::retry_on_interrupt(
+      [&] { return ::recv(socket_.native_handle(), scratch.data(), scratch.size(), MSG_DONTWAIT); });
+  if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))) {
+    wait_for_input();
+    return;
+  }
+  close();
+}
+
+void HttpConnection::move_to_successor() {
+  server_.wheel_.clear(*this);
+  reader_.reset();
+  // release() takes the descriptor out of epoll before anybody else can have it.
+  os::Fd socket(socket_.release());
+  closed_ = true;
+  server_.page_.handed_over.add();
+  server_.sink_(std::move(socket), std::exchange(input_, {}));
+  server_.connection_ended();
+}
+
+void HttpConnection::close() {
+  if (closed_) return;
+  closed_ = true;
+  server_.wheel_.clear(*this);
+  forget_exchange();
+  boost::system::error_code ignored;
+  socket_.close(ignored);
+  server_.connection_ended();
+}
+
+void HttpConnection::settle() {
+  if (closed_ && outstanding_ == 0 && !scheduled_) server_.remove(index_);
+}
+
+}  // namespace appserver::net

@@ -1,0 +1,30 @@
+#include "supervisor/exit_words.hpp"
+
+#include <fmt/format.h>
+
+namespace appserver::supervisor {
+namespace {
+
+// What a worker's exit handler makes of exit(3) called by a plugin.
+constexpr int kExitedInPlugin = 70;
+constexpr int kCannotExec = 127;
+
+}  // namespace
+
+std::string describe_end(const WorkerEnd& end, const std::string& build) {
+  if (!end.failure.empty()) return end.failure;
+  const std::string where =
+      end.hook == telemetry::Hook::none ? "" : fmt::format(" in {}", telemetry::to_string(end.hook));
+  const std::string what = fmt::format("{}, build {}", where, build.substr(0, 7));
+  if (end.status.signalled) {
+    return os::signal_name(end.status.code) + what + (end.status.core ? " (core dumped)" : "");
+  }
+  if (end.said_stopped) return "stopped";
+  if (end.status.code == kExitedInPlugin && end.hook != telemetry::Hook::none) {
+    return fmt::format("called exit(){}", what);
+  }
+  if (end.status.code == kCannotExec) return "could not be executed; see the log";
+  return fmt::format("exited with status {}{}", end.status.code, what);
+}
+
+}  // namespace appserver::supervisor

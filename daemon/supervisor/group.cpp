@@ -1,0 +1,304 @@
+#include "supervisor/group.hpp"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+
+#include <boost/asio/post.hpp>
+#include <charconv>
+#include <exception>
+#include <utility>
+
+#include "os/message_socket.hpp"
+#include "supervisor/probe.hpp"
+
+namespace appserver::supervisor {
+namespace {
+
+using channel::Kind;
+using channel::Message;
+using telemetry::Level;
+
+GroupPolicy to_policy(const config::Group& group) {
+  GroupPolicy policy;
+  policy.count = group.count;
+  policy.surge = group.reload.surge;
+  policy.start_timeout = group.reload.start_timeout;
+  policy.min_ready = group.reload.min_ready;
+  policy.drain_timeout = group.reload.drain_timeout;
+  policy.probe = !group.reload.probe.empty();
+  return policy;
+}
+
+std::function<double()> make_chance() {
+  auto engine = std::make_shared<std::minstd_rand>(std::random_device{}());
+  return [engine] { return std::uniform_real_distribution<double>(0.0, 1.0)(*engine); };
+}
+
+Message make_message(Kind kind, std::uint32_t slot = 0, std::uint64_t number = 0) {
+  Message message;
+  message.kind = kind;
+  message.slot = slot;
+  message.number = number;
+  return message;
+}
+
+Time now() { return std::chrono::steady_clock::now(); }
+
+}  // namespace
+
+Group::Group(const SpawnContext& context, ReleasePtr release, config::LogLevel log_level, Hooks hooks)
+    : context_(context),
+      log_level_(log_level),
+      hooks_(std::move(hooks)),
+      committed_(std::move(release)),
+      listeners_(committed_->config, committed_->config.count),
+      machine_(to_policy(committed_->config), make_chance()),
+      timer_(context.io),
+      generations_(committed_->config.count),
+      last_exits_(committed_->config.count),
+      had_outcome_(committed_->config.count) {}
+
+Group::~Group() {
+  *alive_ = nullptr;
+  for (auto& [id, process] : processes_) {
+    if (process.process) process.process->forget();
+  }
+}
+
+void Group::start() { apply(machine_.start(committed_->number, now())); }
+
+void Group::roll(ReleasePtr release, OnEvent on_event, OnRolled rolled) {
+  target_ = std::move(release);
+  on_event_ = std::move(on_event);
+  on_rolled_ = std::move(rolled);
+  apply(machine_.roll(target_->number, to_policy(target_->config), now()));
+}
+
+void Group::tell_kept() {
+  for (const auto& [id, view] : machine_.workers()) {
+    if (view.gate != Gate::open || view.draining) continue;
+    if (WorkerProcess* process = find(id)) process->send(make_message(Kind::kept));
+  }
+}
+
+void Group::stop(bool fast) {
+  apply(machine_.stop(fast, now()));
+  listeners_.close();
+}
+
+void Group::apply(const Effects& effects) {
+  for (const Effect& effect : effects) {
+    std::visit([this](const auto& what) { carry_out(what); }, effect);
+  }
+  arm_timer();
+}
+
+void Group::arm_timer() {
+  const auto deadline = machine_.next_deadline();
+  if (!deadline) {
+    timer_.cancel();
+    return;
+  }
+  timer_.expires_at(*deadline);
+  timer_.async_wait([alive = alive_](const boost::system::error_code& error) {
+    if (!error && *alive != nullptr) (*alive)->apply((*alive)->machine_.tick(now()));
+  });
+}
+
+WorkerProcess* Group::find(WorkerId worker) {
+  const auto found = processes_.find(worker);
+  return found == processes_.end() ? nullptr : found->second.process.get();
+}
+
+void Group::log(Level level, std::uint32_t slot, pid_t pid, const std::string& text) {
+  context_.log.write(level, {name(), static_cast<int>(slot), pid, {}}, text);
+}
+
+void Group::carry_out(const effect::Spawn& spawn) {
+  const ReleasePtr& release = target_ && target_->number == spawn.release ? target_ : committed_;
+  channel::Boot boot;
+  boot.slot = spawn.slot;
+  boot.generation = ++generations_[spawn.slot];
+  boot.plugin_file = release->build.file;
+  boot.build = release->build.sha256;
+  boot.log_level = log_level_;
+  boot.group = release->config;
+  WorkerProcess::Hooks hooks;
+  hooks.message = [this, id = spawn.worker](const Message& message) { on_message(id, message); };
+  hooks.gone = [this, id = spawn.worker](const WorkerEnd& end) { on_gone(id, end); };
+  Process& process = processes_[spawn.worker];
+  process.generation = boot.generation;
+  try {
+    process.process = WorkerProcess::start(context_, boot, listeners_.of_slot(spawn.slot), std::move(hooks));
+    log(Level::debug, spawn.slot, process.process->pid(), "started");
+  } catch (const std::exception& error) {
+    log(Level::error, spawn.slot, 0, fmt::format("cannot start a worker: {}", error.what()));
+    last_exits_[spawn.slot] = fmt::format("cannot start: {}", error.what());
+    // Not from here: the machine is still telling us what to do.
+    boost::asio::post(context_.io, [alive = alive_, id = spawn.worker, why = std::string(error.what())] {
+      if (*alive == nullptr) return;
+      Group& self = **alive;
+      self.processes_.erase(id);
+      self.apply(self.machine_.worker_gone(id, why, now()));
+    });
+  }
+}
+
+void Group::carry_out(const effect::Probe& probe) {
+  WorkerProcess* process = find(probe.worker);
+  if (process == nullptr) return;
+  auto [ours, theirs] = os::make_socket_pair(SOCK_STREAM);
+  process->send(make_message(Kind::probe), {theirs.get()});
+  const config::Reload& reload = (target_ ? target_ : committed_)->config.reload;
+  probe_http(context_.io, std::move(ours), reload.probe, reload.start_timeout,
+             [alive = alive_, id = probe.worker](bool passed, const std::string& why) {
+               if (*alive != nullptr) (*alive)->apply((*alive)->machine_.worker_probed(id, passed, why, now()));
+             });
+}
+
+void Group::carry_out(const effect::Serve& serve) {
+  WorkerProcess* process = find(serve.worker);
+  const WorkerView* view = machine_.find(serve.worker);
+  if (process == nullptr || view == nullptr) return;
+  process->send(make_message(Kind::serve));
+  log(Level::info, view->slot, process->pid(), fmt::format("ready, build {}", process->build().substr(0, 7)));
+  had_outcome(view->slot);
+}
+
+void Group::carry_out(const effect::Drain& drain) {
+  WorkerProcess* process = find(drain.worker);
+  if (process == nullptr) return;
+  const auto timeout = static_cast<std::uint64_t>(drain.timeout.count());
+  WorkerProcess* successor = find(drain.successor);
+  if (successor == nullptr) {
+    process->send(make_message(Kind::drain, 0, timeout));
+    return;
+  }
+  auto [giving, taking] = os::make_socket_pair(SOCK_SEQPACKET);
+  successor->send(make_message(Kind::adopt), {taking.get()});
+  process->send(make_message(Kind::drain, 0, timeout), {giving.get()});
+}
+
+void Group::carry_out(const effect::Signal& signal) {
+  WorkerProcess* process = find(signal.worker);
+  const WorkerView* view = machine_.find(signal.worker);
+  if (process == nullptr) return;
+  if (view != nullptr) log(Level::warning, view->slot, process->pid(), fmt::format("killed: {}", signal.why));
+  process->signal(signal.signal);
+}
+
+void Group::carry_out(const effect::Lend& lend) {
+  const std::vector<int> sockets = listeners_.to_lend(lend.slot);
+  if (sockets.empty()) return;
+  if (WorkerProcess* process = find(lend.to)) process->send(make_message(Kind::lend, lend.slot), sockets);
+}
+
+void Group::carry_out(const effect::Reclaim& reclaim) {
+  if (WorkerProcess* process = find(reclaim.from)) process->send(make_message(Kind::reclaim, reclaim.slot));
+}
+
+void Group::carry_out(const effect::Restarting& restarting) {
+  const std::string when =
+      restarting.delay.count() == 0 ? "restarting at once" : fmt::format("next start in {} ms", restarting.delay.count());
+  log(restarting.crash_loop ? Level::error : Level::warning, restarting.slot, 0,
+      restarting.crash_loop ? "crash-loop: " + when : when);
+}
+
+void Group::carry_out(const effect::Progress& progress) {
+  using control::EventKind;
+  control::RolloutEvent event;
+  event.group = name();
+  event.slot = progress.slot;
+  event.text = progress.text;
+  if (const WorkerProcess* process = find(progress.worker)) {
+    event.pid = process->pid();
+    event.build = process->build().substr(0, 12);
+  }
+  switch (progress.step) {
+    case Step::slot_starting:
+      event.kind = EventKind::slot_starting;
+      break;
+    case Step::slot_ready:
+      event.kind = EventKind::slot_ready;
+      break;
+    case Step::slot_draining:
+      event.kind = EventKind::slot_draining;
+      event.old_pid = std::exchange(event.pid, std::nullopt);
+      break;
+    case Step::slot_replaced:
+      event.kind = EventKind::slot_replaced;
+      event.cut = progress.cut;
+      if (progress.cut > 0) {
+        log(Level::warning, progress.slot, 0, fmt::format("{} connections were cut at the drain timeout", progress.cut));
+      }
+      break;
+    case Step::slot_failed:
+      event.kind = EventKind::slot_failed;
+      if (progress.text.empty()) event.text = last_exits_[progress.slot].value_or("");
+      log(Level::error, progress.slot, event.pid.value_or(0), fmt::format("successor failed: {}", event.text));
+      break;
+    case Step::reverting:
+      event.kind = EventKind::message;
+      event.text = "giving up; slots already replaced go back to the old build";
+      event.slot.reset();
+      break;
+  }
+  if (on_event_) on_event_(std::move(event));
+}
+
+void Group::carry_out(const effect::RollDone& done) {
+  if (done.outcome == Outcome::done) committed_ = target_;
+  target_ = nullptr;
+  on_event_ = nullptr;
+  // Not from here: what follows may roll this group again.
+  boost::asio::post(context_.io, [rolled = std::exchange(on_rolled_, nullptr), done] {
+    if (rolled) rolled(done.outcome, done.text);
+  });
+}
+
+void Group::carry_out(const effect::Stopped&) {
+  boost::asio::post(context_.io, [alive = alive_] {
+    if (*alive != nullptr && (*alive)->hooks_.stopped) (*alive)->hooks_.stopped();
+  });
+}
+
+void Group::on_message(WorkerId worker, const Message& message) {
+  if (message.kind == Kind::ready) {
+    apply(machine_.worker_ready(worker, now()));
+    return;
+  }
+  const auto found = processes_.find(worker);
+  if (found != processes_.end()) {
+    std::from_chars(message.text.data(), message.text.data() + message.text.size(), found->second.handed_over);
+  }
+  apply(machine_.worker_drained(worker, message.number, now()));
+}
+
+void Group::on_gone(WorkerId worker, const WorkerEnd& end) {
+  const auto found = processes_.find(worker);
+  const WorkerView* view = machine_.find(worker);
+  if (found == processes_.end() || view == nullptr) return;
+  const std::shared_ptr<WorkerProcess> process = found->second.process;
+  const std::uint32_t slot = view->slot;
+  const bool expected = (end.said_stopped && view->draining && !end.status.signalled) || (view->killed && view->role != Role::current);
+  const std::string words = describe_end(end, process->build());
+  if (expected) {
+    log(Level::info, slot, process->pid(), words);
+  } else {
+    last_exits_[slot] = words;
+    log(Level::error, slot, process->pid(), "ended: " + words);
+  }
+  processes_.erase(found);
+  apply(machine_.worker_gone(worker, words, now()));
+  had_outcome(slot);
+}
+
+void Group::had_outcome(std::uint32_t slot) {
+  if (!had_outcome_[slot]) {
+    had_outcome_[slot] = true;
+    ++first_outcomes_;
+  }
+  if (hooks_.changed) hooks_.changed();
+}
+
+}  // namespace appserver::supervisor

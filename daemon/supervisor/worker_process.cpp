@@ -1,0 +1,249 @@
+#include "supervisor/worker_process.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "os/error.hpp"
+#include "os/message_socket.hpp"
+
+namespace appserver::supervisor {
+namespace {
+
+using boost::system::error_code;
+using channel::Kind;
+
+// What one process may occupy of a turn of the supervisor's loop.
+constexpr int kMessagesPerTurn = 64;
+constexpr std::size_t kOutputPerTurn = std::size_t{64} << 10;
+constexpr std::size_t kMaxLogMessage = 16 * 1024;
+// Where a worker finds its channel.
+constexpr int kChannelNumber = 3;
+
+struct Pipe {
+  os::Fd read_end;
+  os::Fd write_end;
+};
+
+Pipe make_pipe() {
+  std::array<int, 2> ends{};
+  os::check(::pipe2(ends.data(), O_CLOEXEC), "pipe2()");
+  Pipe pipe{os::Fd(ends[0]), os::Fd(ends[1])};
+  os::set_nonblocking(pipe.read_end.get());
+  return pipe;
+}
+
+}  // namespace
+
+std::shared_ptr<WorkerProcess> WorkerProcess::start(const SpawnContext& context, const channel::Boot& boot,
+                                                    const std::vector<int>& listeners, Hooks hooks) {
+  auto process = std::make_shared<WorkerProcess>(context, boot, std::move(hooks));
+  process->launch(boot, listeners);
+  process->watch();
+  return process;
+}
+
+WorkerProcess::WorkerProcess(const SpawnContext& context, const channel::Boot& boot, Hooks hooks)
+    : context_(context),
+      hooks_(std::move(hooks)),
+      group_(boot.group.name),
+      build_(boot.build),
+      slot_(boot.slot),
+      title_(fmt::format("appserverd: {} {}/{}", boot.purpose == channel::Purpose::serve ? "worker" : "preflight",
+                         boot.group.name, boot.slot)),
+      page_file_(os::make_shared_memfd("appserver-worker-page", sizeof(telemetry::WorkerPage))),
+      page_memory_(page_file_.get(), sizeof(telemetry::WorkerPage)),
+      page_(telemetry::WorkerPage::create_in(page_memory_.bytes())),
+      exit_(context.io.get_executor()),
+      channel_(context.io.get_executor()),
+      log_(context.io.get_executor()),
+      output_(context.io.get_executor()) {}
+
+WorkerProcess::~WorkerProcess() {
+  if (child_.pid == 0 || reaped_) return;
+  os::send_signal(child_, SIGKILL);
+  // The process is ours and dying: this takes no longer than the kernel needs to end it.
+  siginfo_t info{};
+  os::retry_on_interrupt([&] { return ::waitid(P_PIDFD, static_cast<id_t>(child_.pidfd.get()), &info, WEXITED); });
+}
+
+void WorkerProcess::launch(const channel::Boot& boot, const std::vector<int>& listeners) {
+  auto [ours, theirs] = os::make_socket_pair(SOCK_SEQPACKET);
+  auto [log_ours, log_theirs] = os::make_socket_pair(SOCK_SEQPACKET);
+  Pipe output = make_pipe();
+  const os::Fd null = os::open_file("/dev/null", O_RDONLY);
+  const os::Fd record = os::make_sealed_memfd("appserver-boot", channel::encode(boot));
+  std::vector<int> fds{record.get(), page_file_.get(), log_theirs.get()};
+  fds.insert(fds.end(), listeners.begin(), listeners.end());
+  channel::Message message;
+  message.kind = Kind::boot;
+  if (channel::send(ours.get(), message, fds) != os::SendResult::sent) {
+    throw std::runtime_error("the boot message does not fit into the channel");
+  }
+  child_ = os::spawn_self(context_.boot_state, {title_, "--worker", std::to_string(::getpid())},
+                          {null.get(), output.write_end.get(), output.write_end.get(), theirs.get()});
+  static_assert(kChannelNumber == 3, "the fourth descriptor in the list above");
+  exit_.assign(child_.pidfd.duplicate().release());
+  channel_.assign(ours.release());
+  log_.assign(log_ours.release());
+  output_.assign(output.read_end.release());
+}
+
+void WorkerProcess::watch() {
+  watch_channel();
+  watch_log();
+  watch_output();
+  watch_exit();
+}
+
+void WorkerProcess::watch_exit() {
+  exit_.async_wait(exit_.wait_read, [self = shared_from_this()](const error_code& error) {
+    if (!error) self->ended();
+  });
+}
+
+void WorkerProcess::watch_channel() {
+  channel_.async_wait(channel_.wait_read, [self = shared_from_this()](const error_code& error) {
+    if (!error && !self->reaped_ && self->read_channel()) self->watch_channel();
+  });
+}
+
+void WorkerProcess::watch_log() {
+  log_.async_wait(log_.wait_read, [self = shared_from_this()](const error_code& error) {
+    if (!error && !self->reaped_ && self->read_log()) self->watch_log();
+  });
+}
+
+void WorkerProcess::watch_output() {
+  output_.async_wait(output_.wait_read, [self = shared_from_this()](const error_code& error) {
+    if (!error && !self->reaped_ && self->read_output()) self->watch_output();
+  });
+}
+
+bool WorkerProcess::read_channel() {
+  for (int count = 0; count < kMessagesPerTurn; ++count) {
+    channel::Message message;
+    try {
+      const os::ReceiveResult result = channel::receive(channel_.native_handle(), message);
+      if (result == os::ReceiveResult::would_block) return true;
+      if (result == os::ReceiveResult::closed) return false;
+    } catch (const std::exception& error) {
+      distrust(error.what());
+      return false;
+    }
+    take_message(message);
+  }
+  return true;
+}
+
+void WorkerProcess::take_message(const channel::Message& message) {
+  switch (message.kind) {
+    case Kind::stopped:
+      end_.said_stopped = true;
+      break;
+    case Kind::failed:
+      end_.failure = message.text.empty() ? "failed without a reason" : message.text;
+      break;
+    case Kind::ready:
+    case Kind::drained:
+      if (hooks_.message) hooks_.message(message);
+      break;
+    default:
+      distrust("a message that is not for a supervisor");
+  }
+}
+
+bool WorkerProcess::read_log() {
+  os::Packet packet;
+  for (int count = 0; count < kMessagesPerTurn; ++count) {
+    try {
+      const os::ReceiveResult result = os::receive_packet(log_.native_handle(), kMaxLogMessage, packet);
+      if (result == os::ReceiveResult::would_block) return true;
+      if (result == os::ReceiveResult::closed) return false;
+    } catch (const std::exception& error) {
+      distrust(error.what());
+      return false;
+    }
+    if (packet.data.empty()) continue;
+    const int level = std::clamp(packet.data.front() - '0', 0, 3);
+    write_log(static_cast<telemetry::Level>(level), std::string_view(packet.data).substr(1));
+  }
+  return true;
+}
+
+bool WorkerProcess::read_output() {
+  std::array<char, kOutputPerTurn> buffer;
+  const auto got = os::retry_on_interrupt(
+      [&] { return ::read(output_.native_handle(), buffer.data(), buffer.size()); });
+  if (got < 0) return errno == EAGAIN || errno == EWOULDBLOCK;
+  if (got == 0) return false;
+  lines_.feed({buffer.data(), static_cast<std::size_t>(got)},
+              [this](std::string_view line) { write_log(telemetry::Level::info, line); });
+  return true;
+}
+
+void WorkerProcess::write_log(telemetry::Level level, std::string_view text) {
+  const telemetry::Origin origin{group_, static_cast<int>(slot_), child_.pid, std::string_view(build_).substr(0, 12)};
+  context_.log.write(level, origin, text);
+}
+
+void WorkerProcess::distrust(const std::string& why) {
+  write_log(telemetry::Level::error, "killed: it broke the channel's rules: " + why);
+  signal(SIGKILL);
+}
+
+void WorkerProcess::send(channel::Message message, const std::vector<int>& fds) {
+  if (reaped_) return;
+  os::SendResult result = os::SendResult::closed;
+  try {
+    result = channel::send(channel_.native_handle(), message, fds);
+  } catch (const std::exception& error) {
+    write_log(telemetry::Level::error, error.what());
+  }
+  // Closed: it is on its way out, and its end is reported by the pidfd.
+  if (result == os::SendResult::would_block) {
+    write_log(telemetry::Level::error, "killed: it has not read its channel for too long");
+    signal(SIGKILL);
+  }
+}
+
+void WorkerProcess::signal(int number) {
+  if (!reaped_) os::send_signal(child_, number);
+}
+
+void WorkerProcess::ended() {
+  const auto status = os::try_reap(child_);
+  if (!status) {
+    watch_exit();
+    return;
+  }
+  // What it said before its end comes first: why it failed, or that it stopped as it should.
+  read_channel();
+  read_log();
+  while (read_output()) {
+    int waiting = 0;
+    if (::ioctl(output_.native_handle(), FIONREAD, &waiting) < 0 || waiting == 0) break;
+  }
+  lines_.finish([this](std::string_view line) { write_log(telemetry::Level::info, line); });
+  reaped_ = true;
+  end_.status = *status;
+  end_.hook = page_.hook.load(std::memory_order_relaxed);
+  error_code ignored;
+  exit_.close(ignored);
+  channel_.close(ignored);
+  log_.close(ignored);
+  output_.close(ignored);
+  // The hooks may hold the last reference to what owns us.
+  const Hooks hooks = std::exchange(hooks_, {});
+  if (hooks.gone) hooks.gone(end_);
+}
+
+}  // namespace appserver::supervisor

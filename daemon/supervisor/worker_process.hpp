@@ -1,0 +1,98 @@
+// One worker process as the supervisor sees it: its pidfd, channel, log and output.
+#pragma once
+
+#include <array>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "channel/boot.hpp"
+#include "channel/message.hpp"
+#include "os/memfd.hpp"
+#include "os/process.hpp"
+#include "supervisor/exit_words.hpp"
+#include "telemetry/line_splitter.hpp"
+#include "telemetry/log.hpp"
+#include "telemetry/worker_page.hpp"
+
+namespace appserver::supervisor {
+
+// What every spawn needs; outlives all processes.
+struct SpawnContext {
+  boost::asio::io_context& io;
+  const os::BootState& boot_state;
+  telemetry::Log& log;
+};
+
+// Everything that comes from the process is taken as hostile: bounded, checked, and on the first malformed message the process is
+// killed. Callbacks run on the loop; none runs from within a call to this object.
+class WorkerProcess final : public std::enable_shared_from_this<WorkerProcess> {
+ public:
+  struct Hooks {
+    std::function<void(const channel::Message&)> message;  // ready, failed, drained
+    std::function<void(const WorkerEnd&)> gone;            // reaped; the last callback
+  };
+
+  // Starts the process. Throws where it cannot. `listeners` stay the caller's.
+  static std::shared_ptr<WorkerProcess> start(const SpawnContext& context, const channel::Boot& boot,
+                                              const std::vector<int>& listeners, Hooks hooks);
+
+  WorkerProcess(const SpawnContext& context, const channel::Boot& boot, Hooks hooks);
+  // Kills a process that still runs: nothing would watch it any more.
+  ~WorkerProcess();
+  WorkerProcess(const WorkerProcess&) = delete;
+  WorkerProcess& operator=(const WorkerProcess&) = delete;
+
+  pid_t pid() const { return child_.pid; }
+  const std::string& build() const { return build_; }
+  std::chrono::steady_clock::time_point started() const { return started_; }
+  const telemetry::WorkerPage& page() const { return page_; }
+
+  // A worker that does not read its channel is killed.
+  void send(channel::Message message, const std::vector<int>& fds = {});
+  void signal(int number);
+  // No callback comes any more.
+  void forget() { hooks_ = {}; }
+
+ private:
+  using Descriptor = boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type>;
+
+  void launch(const channel::Boot& boot, const std::vector<int>& listeners);
+  void watch();
+  void watch_exit();
+  void watch_channel();
+  void watch_log();
+  void watch_output();
+  bool read_channel();
+  bool read_log();
+  bool read_output();
+  void take_message(const channel::Message& message);
+  void write_log(telemetry::Level level, std::string_view text);
+  void distrust(const std::string& why);
+  void ended();
+
+  const SpawnContext& context_;
+  Hooks hooks_;
+  std::string group_;
+  std::string build_;
+  std::uint32_t slot_;
+  std::string title_;
+  os::Fd page_file_;
+  os::SharedMapping page_memory_;
+  telemetry::WorkerPage& page_;
+  os::Child child_;
+  Descriptor exit_;
+  Descriptor channel_;
+  Descriptor log_;
+  Descriptor output_;
+  telemetry::LineSplitter lines_;
+  WorkerEnd end_;
+  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  bool reaped_ = false;
+};
+
+}  // namespace appserver::supervisor

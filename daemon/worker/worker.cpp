@@ -1,0 +1,388 @@
+#include "worker/worker.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <csignal>
+#include <list>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include "channel/boot.hpp"
+#include "channel/message.hpp"
+#include "net/acceptor.hpp"
+#include "net/http_server.hpp"
+#include "os/error.hpp"
+#include "os/memfd.hpp"
+#include "telemetry/worker_page.hpp"
+#include "worker/handover.hpp"
+#include "worker/identity.hpp"
+#include "worker/plugin_host.hpp"
+#include "worker/termination.hpp"
+#include "worker/worker_log.hpp"
+
+namespace appserver::worker {
+namespace {
+
+using boost::system::error_code;
+using channel::Kind;
+using channel::Message;
+using Descriptor = boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type>;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kBootTimeout{10'000};
+// Between the drain's own deadline and the alarm that ends a hung process.
+constexpr std::chrono::seconds kAlarmGrace{10};
+
+// The first three descriptors of the boot message; the listeners follow.
+enum BootFd : std::size_t { kRecord, kPage, kLog, kFirstListener };
+
+Message receive_boot(int channel_socket) {
+  pollfd poll_for{channel_socket, POLLIN, 0};
+  const int ready = os::retry_on_interrupt(
+      [&] { return ::poll(&poll_for, 1, static_cast<int>(kBootTimeout.count())); });
+  os::check(ready, "poll(channel)");
+  if (ready == 0) throw std::runtime_error("the supervisor did not say what to be");
+  Message message;
+  if (channel::receive(channel_socket, message) != os::ReceiveResult::received) {
+    throw std::runtime_error("the supervisor is gone");
+  }
+  if (message.kind != Kind::boot || message.fds.size() < kFirstListener) {
+    throw std::runtime_error("the first message on the channel is not a boot message");
+  }
+  return message;
+}
+
+net::HttpLimits to_limits(const config::Limits& limits) {
+  net::HttpLimits result;
+  result.request.max_body = limits.max_body.value;
+  result.max_connections = limits.max_connections;
+  result.header_timeout = limits.header_timeout;
+  result.idle_timeout = limits.idle_timeout;
+  return result;
+}
+
+class Worker final {
+ public:
+  Worker(const channel::Boot& boot, os::Fd channel_socket, Message boot_message, os::Fd terminated);
+
+  // Throws where the plugin cannot start.
+  void start();
+  void run() { context_.run(); }
+
+ private:
+  void say(Kind kind, std::uint64_t number = 0, const std::string& text = {});
+  void read_channel();
+  void on_channel();
+  void handle(Message message);
+  void add_listeners(std::uint32_t slot, std::vector<os::Fd> sockets);
+  void start_accepting(std::uint32_t slot);
+  void stop_accepting(std::uint32_t slot, bool empty_queue);
+  void stop_accepting_all(bool empty_queue);
+  void adopt(os::Fd predecessor);
+  void drain(milliseconds timeout, os::Fd successor);
+  void drain_to(os::Fd successor);
+  void deadline_reached();
+  void check_drained();
+  void finish();
+  void tick();
+  void watch_termination();
+  milliseconds drain_timeout() const { return boot_.group.reload.drain_timeout; }
+
+  boost::asio::io_context context_{1};
+  const channel::Boot& boot_;
+  os::SharedMapping page_memory_;
+  telemetry::WorkerPage& page_;
+  WorkerLog log_;
+  PluginHost host_;
+  net::HttpServer server_;
+  Descriptor channel_;
+  Descriptor terminated_;
+  boost::asio::steady_timer tick_{context_};
+  boost::asio::steady_timer deadline_{context_};
+  // Stopped acceptors stay here: their aborted handlers may still be queued.
+  std::map<std::uint32_t, std::vector<std::unique_ptr<net::Acceptor>>> acceptors_;
+  std::vector<std::unique_ptr<net::Acceptor>> stopped_acceptors_;
+  std::unique_ptr<HandoverSender> sender_;
+  std::list<std::unique_ptr<HandoverReceiver>> receivers_;
+  std::chrono::steady_clock::time_point last_complaint_{};
+  std::uint64_t cut_ = 0;
+  bool serving_ = false;
+  bool draining_ = false;
+  bool check_posted_ = false;
+  bool finished_ = false;
+};
+
+Worker::Worker(const channel::Boot& boot, os::Fd channel_socket, Message boot_message, os::Fd terminated)
+    : boot_(boot),
+      page_memory_(boot_message.fds[kPage].get(), sizeof(telemetry::WorkerPage)),
+      page_(telemetry::WorkerPage::view(page_memory_.bytes())),
+      log_(std::move(boot_message.fds[kLog]), boot.log_level, page_),
+      host_(context_, boot, page_, log_),
+      server_(context_, to_limits(boot.group.limits), host_, page_),
+      channel_(context_.get_executor(), channel_socket.release()),
+      terminated_(context_.get_executor(), terminated.release()) {
+  std::vector<os::Fd> listeners;
+  for (std::size_t i = kFirstListener; i < boot_message.fds.size(); ++i) {
+    listeners.push_back(std::move(boot_message.fds[i]));
+  }
+  add_listeners(boot.slot, std::move(listeners));
+  server_.on_fewer([this] {
+    if (draining_) {
+      check_drained();
+      return;
+    }
+    for (auto& [slot, acceptors] : acceptors_) {
+      for (auto& acceptor : acceptors) acceptor->resume();
+    }
+  });
+}
+
+void Worker::start() {
+  host_.load();
+  if (boot_.purpose == channel::Purpose::preflight) {
+    say(Kind::ready);
+    finished_ = true;
+    say(Kind::stopped);
+    return;
+  }
+  if (!host_.speaks_http() && !boot_.group.listen.empty()) {
+    throw std::runtime_error("the plugin does not answer HTTP requests (no extension \"http/1\"), but the group listens");
+  }
+  host_.start(server_);
+  say(Kind::ready);
+  watch_termination();
+  read_channel();
+  tick();
+}
+
+void Worker::say(Kind kind, std::uint64_t number, const std::string& text) {
+  Message message;
+  message.kind = kind;
+  message.number = number;
+  message.text = text;
+  // Nobody to tell means that the supervisor is gone: the channel's end is seen by whoever reads it.
+  channel::send(channel_.native_handle(), message);
+}
+
+void Worker::read_channel() {
+  channel_.async_wait(channel_.wait_read, [this](const error_code& error) {
+    if (error) return;
+    on_channel();
+  });
+}
+
+void Worker::on_channel() {
+  for (;;) {
+    Message message;
+    const os::ReceiveResult result = channel::receive(channel_.native_handle(), message);
+    if (result == os::ReceiveResult::would_block) break;
+    if (result == os::ReceiveResult::closed) {
+      log_.write(config::LogLevel::warning, "the supervisor is gone; draining");
+      drain(drain_timeout(), {});
+      return;
+    }
+    handle(std::move(message));
+    if (finished_) return;
+  }
+  read_channel();
+}
+
+void Worker::handle(Message message) {
+  switch (message.kind) {
+    case Kind::serve:
+      serving_ = true;
+      for (auto& [slot, acceptors] : acceptors_) start_accepting(slot);
+      break;
+    case Kind::probe:
+      for (os::Fd& socket : message.fds) server_.serve(std::move(socket));
+      break;
+    case Kind::adopt:
+      if (message.fds.size() == 1) adopt(std::move(message.fds.front()));
+      break;
+    case Kind::drain:
+      drain(milliseconds(message.number), message.fds.empty() ? os::Fd() : std::move(message.fds.front()));
+      break;
+    case Kind::lend:
+      if (draining_) break;
+      add_listeners(message.slot, std::move(message.fds));
+      if (serving_) start_accepting(message.slot);
+      break;
+    case Kind::reclaim:
+      if (message.slot != boot_.slot) stop_accepting(message.slot, false);
+      break;
+    case Kind::kept:
+      host_.kept();
+      break;
+    default:
+      throw std::runtime_error("the supervisor sent a message that is not for a worker");
+  }
+}
+
+void Worker::add_listeners(std::uint32_t slot, std::vector<os::Fd> sockets) {
+  stop_accepting(slot, false);
+  net::Acceptor::Hooks hooks{
+      [this] { return server_.has_room(); },
+      [this](os::Fd connection) {
+        page_.accepted.add();
+        server_.serve(std::move(connection));
+      },
+      [this](const std::string& what) {
+        const auto now = std::chrono::steady_clock::now();
+        if (now - last_complaint_ < std::chrono::seconds(1)) return;
+        last_complaint_ = now;
+        log_.write(config::LogLevel::warning, what + "; connections wait. Raise rlimits.nofile or lower limits.max_connections");
+      }};
+  for (os::Fd& socket : sockets) {
+    acceptors_[slot].push_back(std::make_unique<net::Acceptor>(context_, std::move(socket), hooks));
+  }
+}
+
+void Worker::start_accepting(std::uint32_t slot) {
+  for (auto& acceptor : acceptors_[slot]) acceptor->start();
+}
+
+void Worker::stop_accepting(std::uint32_t slot, bool empty_queue) {
+  const auto found = acceptors_.find(slot);
+  if (found == acceptors_.end()) return;
+  for (auto& acceptor : found->second) {
+    acceptor->stop(empty_queue);
+    stopped_acceptors_.push_back(std::move(acceptor));
+  }
+  acceptors_.erase(found);
+  boost::asio::post(context_, [this] { stopped_acceptors_.clear(); });
+}
+
+void Worker::stop_accepting_all(bool empty_queue) {
+  while (!acceptors_.empty()) stop_accepting(acceptors_.begin()->first, empty_queue);
+}
+
+void Worker::adopt(os::Fd predecessor) {
+  receivers_.emplace_back();
+  const auto place = std::prev(receivers_.end());
+  *place = std::make_unique<HandoverReceiver>(
+      context_, std::move(predecessor),
+      [this](Handed handed) {
+        page_.adopted.add();
+        server_.serve(std::move(handed.connection), std::move(handed.received));
+      },
+      [this, place] {
+        receivers_.erase(place);
+        if (draining_) check_drained();
+      });
+}
+
+void Worker::drain(milliseconds timeout, os::Fd successor) {
+  const bool again = std::exchange(draining_, true);
+  deadline_.expires_after(timeout);
+  deadline_.async_wait([this](const error_code& error) {
+    if (!error) deadline_reached();
+  });
+  if (!again && successor) {
+    stop_accepting_all(false);
+    drain_to(std::move(successor));
+  } else if (!again) {
+    stop_accepting_all(serving_);
+    server_.drain_politely();
+  }
+  check_drained();
+}
+
+void Worker::drain_to(os::Fd successor) {
+  sender_ = std::make_unique<HandoverSender>(context_, std::move(successor), [this](std::deque<Handed> left) {
+    log_.write(config::LogLevel::warning, "the successor is gone; draining without handing over");
+    server_.drain_politely();
+    for (Handed& handed : left) server_.serve(std::move(handed.connection), std::move(handed.received));
+  });
+  sender_->on_empty([this] { check_drained(); });
+  server_.hand_over([this](os::Fd connection, std::string received) {
+    sender_->send({std::move(connection), std::move(received)});
+  });
+}
+
+void Worker::deadline_reached() {
+  receivers_.clear();
+  if (sender_) cut_ += sender_->cut();
+  cut_ += server_.cut();
+  check_drained();
+}
+
+// Posted: the last connection may have ended in the middle of its own turn.
+void Worker::check_drained() {
+  if (std::exchange(check_posted_, true)) return;
+  boost::asio::post(context_, [this] {
+    check_posted_ = false;
+    const bool sent = !sender_ || sender_->empty();
+    if (server_.connections() == 0 && sent && receivers_.empty() && !finished_) finish();
+  });
+}
+
+void Worker::finish() {
+  finished_ = true;
+  sender_.reset();
+  say(Kind::drained, cut_, std::to_string(page_.handed_over.get()));
+  host_.stop();
+  say(Kind::stopped);
+  context_.stop();
+}
+
+void Worker::tick() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  page_.heartbeat_ns.set(static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
+                         static_cast<std::uint64_t>(now.tv_nsec));
+  server_.tick();
+  tick_.expires_after(net::TimerWheel::kTick);
+  tick_.async_wait([this](const error_code& error) {
+    if (!error) tick();
+  });
+}
+
+void Worker::watch_termination() {
+  terminated_.async_wait(terminated_.wait_read, [this](const error_code& error) {
+    if (!error) drain(drain_timeout(), {});
+  });
+}
+
+void say_failed(int channel_socket, const std::string& why) {
+  Message message;
+  message.kind = Kind::failed;
+  message.text = why;
+  channel::send(channel_socket, message);
+}
+
+}  // namespace
+
+int run_worker(int channel_number, pid_t supervisor) {
+  os::Fd channel_socket(channel_number);
+  // The Worker owns the channel from then on; a plugin's failure is still to be said.
+  const os::Fd channel_copy = channel_socket.duplicate();
+  try {
+    bind_to_supervisor(supervisor);
+    std::signal(SIGPIPE, SIG_IGN);
+    Message boot_message = receive_boot(channel_socket.get());
+    const channel::Boot boot =
+        channel::decode(os::read_sealed_memfd(boot_message.fds[kRecord].get(), channel::kMaxBootRecord));
+    os::Fd terminated = catch_termination(
+        std::chrono::duration_cast<std::chrono::seconds>(boot.group.reload.drain_timeout) + kAlarmGrace);
+    take_on(boot.group, boot.slot, supervisor);
+    Worker worker(boot, std::move(channel_socket), std::move(boot_message), std::move(terminated));
+    worker.start();
+    if (boot.purpose == channel::Purpose::serve) worker.run();
+    return 0;
+  } catch (const std::exception& error) {
+    say_failed(channel_copy.get(), error.what());
+    return 1;
+  }
+}
+
+}  // namespace appserver::worker

@@ -1,0 +1,164 @@
+// The tables of the C ABI for a plugin class: noexcept trampolines, and nothing else.
+#pragma once
+
+#include <appserver/abi.h>
+#include <appserver/abi/http.h>
+
+#include <appserver/detail/boundary.hpp>
+#include <appserver/detail/text.hpp>
+#include <appserver/http.hpp>
+#include <appserver/worker.hpp>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <type_traits>
+
+namespace appserver::detail {
+
+// Whether Class, or a class between it and Base, overrides on_request. One that is not accessible
+// was declared by the plugin.
+template <class Class, class Base>
+constexpr bool overrides_on_request() {
+  if constexpr (requires {
+                  requires std::is_same_v<decltype(&Class::on_request),
+                                          void (Base::*)(Request&, Response&)>;
+                }) {
+    return false;
+  } else {
+    return true;
+  }
+}
+
+// Base is appserver::Plugin, or a stand-in with the same hooks.
+template <class Class, class Base>
+class Adapter {
+ public:
+  static constexpr appserver_plugin table(const char* name, const char* version) noexcept {
+    return {sizeof(appserver_plugin),
+            APPSERVER_ABI_MAJOR,
+            APPSERVER_ABI_MINOR,
+            name,
+            version,
+            &create,
+            &destroy,
+            &on_worker_start,
+            &on_worker_reload,
+            &on_worker_stop,
+            &extension};
+  }
+
+ private:
+  static constexpr bool kHttp = overrides_on_request<Class, Base>();
+
+  struct Instance {
+    Instance(const appserver_host* host_table, appserver_worker* handle,
+             const appserver_http_host* http_table)
+        : host(host_table), http(http_table), raw_worker(handle), worker(host_table, handle) {}
+
+    const appserver_host* host;
+    const appserver_http_host* http;
+    appserver_worker* raw_worker;
+    Worker worker;
+    Class plugin;
+    Base& hooks = plugin;
+  };
+
+  static Instance& instance(void* self) noexcept { return *static_cast<Instance*>(self); }
+
+  static void report(const appserver_host* host, appserver_worker* worker,
+                     std::string_view where) noexcept {
+    with_description(where, [&](std::string_view text) { host->report_error(worker, str(text)); });
+  }
+
+  template <class Hook>
+  static std::int32_t guarded(Instance& self, const char* where, Hook&& hook) noexcept {
+    try {
+      hook();
+      return APPSERVER_OK;
+    } catch (...) {
+      report(self.host, self.raw_worker, where);
+      return APPSERVER_ERROR;
+    }
+  }
+
+  static std::int32_t create(const appserver_host* host, appserver_worker* worker,
+                             void** self) noexcept {
+    const auto refuse = [&](const char* why) {
+      host->report_error(worker, str(why));
+      return APPSERVER_ERROR;
+    };
+    if (host->abi_major != APPSERVER_ABI_MAJOR)
+      return refuse("the host speaks another major version of the plugin ABI");
+    if (!APPSERVER_HAS(appserver_host, host, metric_set))
+      return refuse("the host's table is shorter than ABI 1.0");
+    const appserver_http_host* http = nullptr;
+    if constexpr (kHttp) {
+      http = static_cast<const appserver_http_host*>(host->extension(APPSERVER_HTTP));
+      if (http == nullptr || !APPSERVER_HAS(appserver_http_host, http, alive))
+        return refuse("the host lacks " APPSERVER_HTTP);
+    }
+    try {
+      auto made = std::make_unique<Instance>(host, worker, http);
+      made->hooks.attach(made->worker);
+      *self = made.release();
+      return APPSERVER_OK;
+    } catch (...) {
+      report(host, worker, "constructor");
+      return APPSERVER_ERROR;
+    }
+  }
+
+  // What timers and posted functions hold may use the plugin, so they go first.
+  static void destroy(void* self) noexcept {
+    instance(self).worker.close();
+    delete &instance(self);
+  }
+
+  static std::int32_t on_worker_start(void* self) noexcept {
+    Instance& at = instance(self);
+    return guarded(at, "on_worker_start", [&] { at.hooks.on_worker_start(at.worker); });
+  }
+
+  static void on_worker_reload(void* self) noexcept {
+    Instance& at = instance(self);
+    try {
+      at.hooks.on_worker_reload(at.worker);
+    } catch (...) {
+      log_exception(at.host, at.raw_worker, "on_worker_reload");
+    }
+  }
+
+  static void on_worker_stop(void* self) noexcept {
+    Instance& at = instance(self);
+    try {
+      at.hooks.on_worker_stop(at.worker);
+    } catch (...) {
+      log_exception(at.host, at.raw_worker, "on_worker_stop");
+    }
+  }
+
+  static std::int32_t on_request(void* self, const appserver_http_request* raw,
+                                 appserver_exchange id) noexcept {
+    Instance& at = instance(self);
+    const Exchange exchange{at.host, at.http, at.raw_worker, id};
+    return guarded(at, "on_request", [&] {
+      Request request(*raw);
+      Response response(exchange);
+      try {
+        at.hooks.on_request(request, response);
+        response.complete();
+      } catch (const BadRequest& bad) {
+        respond_plainly(exchange, 400, std::string(bad.what()) + "\n");
+      }
+    });
+  }
+
+  static constexpr appserver_http_plugin kHttpTable{sizeof(appserver_http_plugin), 0, &on_request};
+
+  static const void* extension(const char* name) noexcept {
+    if (kHttp && std::string_view(name) == APPSERVER_HTTP) return &kHttpTable;
+    return nullptr;
+  }
+};
+
+}  // namespace appserver::detail

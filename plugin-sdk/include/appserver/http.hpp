@@ -1,0 +1,5 @@
+// HTTP for plugins: Request, Response, Deferred, Stream.
+#pragma once
+
+#include <appserver/request.hpp>
+#include <appserver/response.hpp>

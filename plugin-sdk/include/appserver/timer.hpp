@@ -1,0 +1,123 @@
+// Timers on the worker's event loop.
+#pragma once
+
+#include <appserver/abi.h>
+
+#include <appserver/detail/boundary.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+namespace appserver {
+namespace detail {
+
+class TimerSet;
+
+// One timer. `set` is null once it has ended; `index` is its place in the set.
+struct TimerState {
+  TimerSet* set;
+  std::size_t index;
+  appserver_timer id;
+  bool repeats;
+  std::unique_ptr<Task> task;
+};
+
+// The running timers of a worker: owns their tasks, so that none is leaked when the worker ends.
+// Loop thread only.
+class TimerSet {
+ public:
+  TimerSet(const appserver_host* host, appserver_worker* worker) noexcept
+      : host_(host), worker_(worker) {}
+  TimerSet(const TimerSet&) = delete;
+  TimerSet& operator=(const TimerSet&) = delete;
+  ~TimerSet() { clear(); }
+
+  std::shared_ptr<TimerState> start(std::uint64_t delay_ms, std::uint64_t every_ms,
+                                    std::unique_ptr<Task> task) {
+    auto state = std::make_shared<TimerState>(
+        TimerState{this, running_.size(), 0, every_ms != 0, std::move(task)});
+    running_.push_back(state);
+    state->id = host_->timer_start(worker_, delay_ms, every_ms, &fire, state.get());
+    if (state->id != 0) return state;
+    remove(*state);
+    throw std::runtime_error("timer: the worker has reached its bound of running timers");
+  }
+
+  // May destroy the task, unless it is the one running.
+  void cancel(TimerState& state) noexcept {
+    host_->timer_cancel(worker_, state.id);
+    remove(state);
+  }
+
+  // Ends all. A task that is destroyed by this may start another timer: it is ended too.
+  void clear() noexcept {
+    while (!running_.empty()) cancel(*std::shared_ptr<TimerState>(running_.back()));
+  }
+
+ private:
+  static void fire(void* argument) noexcept {
+    auto* const state = static_cast<TimerState*>(argument);
+    TimerSet& set = *state->set;
+    // The task may cancel its own timer.
+    const std::shared_ptr<TimerState> keep = set.running_[state->index];
+    if (!keep->repeats) set.remove(*keep);
+    try {
+      keep->task->run();
+    } catch (...) {
+      log_exception(set.host_, set.worker_, "timer");
+    }
+  }
+
+  void remove(TimerState& state) noexcept {
+    const std::shared_ptr<TimerState> ended = std::move(running_[state.index]);
+    if (state.index + 1 != running_.size()) {
+      running_.back()->index = state.index;
+      running_[state.index] = std::move(running_.back());
+    }
+    running_.pop_back();
+    ended->set = nullptr;
+  }
+
+  const appserver_host* host_;
+  appserver_worker* worker_;
+  std::vector<std::shared_ptr<TimerState>> running_;
+};
+
+}  // namespace detail
+
+// A running timer, from Worker::after or Worker::every. It is cancelled when this handle goes,
+// unless detached: keep it in the plugin, or `worker.after(...).detach()`. Loop thread only, the
+// destructor too. May outlive the plugin, then it is inert.
+class [[nodiscard]] Timer {
+ public:
+  Timer() = default;
+  explicit Timer(std::shared_ptr<detail::TimerState> state) noexcept : state_(std::move(state)) {}
+  Timer(Timer&&) noexcept = default;
+  Timer& operator=(Timer&& other) noexcept {
+    if (this != &other) {
+      cancel();
+      state_ = std::move(other.state_);
+    }
+    return *this;
+  }
+  ~Timer() { cancel(); }
+
+  bool active() const noexcept { return state_ && state_->set != nullptr; }
+
+  // After this the function is not called again. May be called by the timer's own function.
+  void cancel() noexcept {
+    const auto state = std::move(state_);
+    if (state && state->set != nullptr) state->set->cancel(*state);
+  }
+
+  // The timer runs on without a handle; a repeating one as long as the worker.
+  void detach() noexcept { state_.reset(); }
+
+ private:
+  std::shared_ptr<detail::TimerState> state_;
+};
+
+}  // namespace appserver

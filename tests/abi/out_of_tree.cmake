@@ -1,0 +1,42 @@
+# cmake -DSDK=plugin-sdk -DSCRATCH=dir -DCHECK=check_plugin_file.cmake [-DREADELF=readelf]
+#   -DGENERATOR=Ninja -DC_COMPILER=cc -DCXX_COMPILER=c++ -P out_of_tree.cmake
+# Installs the SDK alone, then builds a copy of its template, and a plugin of a project without C++, against it.
+set(ENV{CC} ${C_COMPILER})
+set(ENV{CXX} ${CXX_COMPILER})
+set(ENV{CMAKE_GENERATOR} ${GENERATOR})
+
+function(run)
+  execute_process(COMMAND ${ARGN} COMMAND_ERROR_IS_FATAL ANY)
+endfunction()
+
+# The SDK is found where it was just installed and nowhere else.
+function(build SOURCE)
+  run(${CMAKE_COMMAND} -S ${SOURCE} -B ${SOURCE}/build -DCMAKE_PREFIX_PATH=${SCRATCH}/prefix
+    -DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF -DCMAKE_FIND_USE_PACKAGE_REGISTRY=OFF)
+  run(${CMAKE_COMMAND} --build ${SOURCE}/build)
+endfunction()
+
+function(check FILE)
+  if(NOT EXISTS ${FILE})
+    message(FATAL_ERROR "${FILE} was not built")
+  elseif(READELF)
+    run(${CMAKE_COMMAND} -DREADELF=${READELF} -DPLUGIN=${FILE} -P ${CHECK})
+  endif()
+endfunction()
+
+file(REMOVE_RECURSE ${SCRATCH})
+run(${CMAKE_COMMAND} -S ${SDK} -B ${SCRATCH}/sdk -DCMAKE_INSTALL_PREFIX=${SCRATCH}/prefix)
+run(${CMAKE_COMMAND} --install ${SCRATCH}/sdk)
+
+file(COPY ${SCRATCH}/prefix/share/appserver-sdk/template/ DESTINATION ${SCRATCH}/my_plugin)
+build(${SCRATCH}/my_plugin)
+check(${SCRATCH}/my_plugin/build/my_plugin.so)
+
+file(COPY ${SDK}/../plugins/hello-c/hello-c.c DESTINATION ${SCRATCH}/only_c)
+file(WRITE ${SCRATCH}/only_c/CMakeLists.txt
+  "cmake_minimum_required(VERSION 3.25)\n"
+  "project(only_c C)\n"
+  "find_package(appserver-sdk 0.1 REQUIRED)\n"
+  "appserver_add_plugin(plugin_only_c SOURCES hello-c.c OUTPUT_NAME only_c OUTPUT_DIRECTORY \${CMAKE_BINARY_DIR}/out)\n")
+build(${SCRATCH}/only_c)
+check(${SCRATCH}/only_c/build/out/only_c.so)

@@ -1,0 +1,89 @@
+#include <catch2/catch.hpp>
+
+#include "support.hpp"
+
+using namespace appserver::config;
+using namespace std::chrono_literals;
+
+TEST_CASE("every key of reload and limits is read") {
+  const Group group = load_group(
+      "    count: 3\n"
+      "    reloadable: false\n"
+      "    reload: {surge: 2, start_timeout: 5s, min_ready: 250ms, drain_timeout: 1m, probe: "
+      "/ready}\n"
+      "    limits: {max_connections: 5, max_body: 1GiB, header_timeout: 1s, idle_timeout: 2h}\n");
+  CHECK(group.count == 3);
+  CHECK_FALSE(group.reloadable);
+  CHECK(group.reload == Reload{2, 5s, 250ms, 1min, "/ready"});
+  CHECK(group.limits == Limits{5, Bytes{1u << 30}, 1s, 2h});
+}
+
+TEST_CASE("quoted numbers and booleans count as well, so that variables can be quoted") {
+  const Group group = load_group("    count: \"3\"\n    reloadable: 'false'\n");
+  CHECK(group.count == 3);
+  CHECK_FALSE(group.reloadable);
+}
+
+TEST_CASE("a plugin is a name in the plugin folder, or a path from the file") {
+  const auto plugin = [](const std::string& text) {
+    return load_yaml("groups: {api: {plugin: " + text + "}}").groups.at(0).plugin;
+  };
+  CHECK(plugin("hello") == "/srv/plugins/hello.so");
+  CHECK(plugin("hello-1.2") == "/srv/plugins/hello-1.2.so");
+  CHECK(plugin("./hello.so") == "/srv/hello.so");
+  CHECK(plugin("hello.so") == "/srv/hello.so");
+  CHECK(plugin("build/hello") == "/srv/build/hello");
+  CHECK(plugin("/opt/hello.so") == "/opt/hello.so");
+  CHECK(problems_of("groups: {api: {plugin: ..}}") ==
+        Lines{"app.yaml:1:24: groups.api.plugin: expected the name or path of a plugin, got '..'"});
+  CHECK(problems_of("groups: {api: {plugin: ''}}").size() == 1);
+  CHECK(problems_of("groups: {api: {plugin: ~/hello.so}}") ==
+        Lines{"app.yaml:1:24: groups.api.plugin: '~' is not expanded; write ${HOME}/..."});
+}
+
+TEST_CASE("a name that a group cannot have is refused with what it can be") {
+  CHECK(problems_of("groups: {Api: {plugin: p}}") ==
+        Lines{"app.yaml:1:10: 'Api' is not a name for a group; it has 1 to 32 of a-z, 0-9, '_' and "
+              "'-', and "
+              "begins with a letter"});
+}
+
+TEST_CASE("numbers out of their range are refused with the range") {
+  CHECK(group_problems("    reload: {surge: 0}\n") ==
+        Lines{"app.yaml:4:21: groups.api.reload.surge: expected a number from 1 to 1024, got '0'"});
+  CHECK(group_problems("    reload: {surge: 1025}\n").size() == 1);
+  CHECK(group_problems("    limits: {max_connections: 0}\n").size() == 1);
+  CHECK(group_problems("    limits: {max_connections: 4294967296}\n").size() == 1);
+  CHECK(group_problems("    limits: {header_timeout: 0}\n") ==
+        Lines{"app.yaml:4:30: groups.api.limits.header_timeout: expected a duration of at least "
+              "1ms, got '0'"});
+  CHECK(group_problems("    limits: {idle_timeout: 0s}\n").size() == 1);
+  CHECK(group_problems("    reload: {start_timeout: 0}\n").size() == 1);
+  CHECK(group_problems("    reload: {drain_timeout: 0, min_ready: 0}\n").empty());
+  CHECK(group_problems("    reload: {drain_timeout: 30}\n") ==
+        Lines{"app.yaml:4:29: groups.api.reload.drain_timeout: expected a duration such as 30s, "
+              "got '30'; add a "
+              "unit: 30s or 30ms"});
+  CHECK(group_problems("    reload: {probe: healthz}\n").size() == 1);
+}
+
+TEST_CASE("unknown keys are refused in every section") {
+  CHECK(group_problems("    reload: {probee: /}\n") ==
+        Lines{"app.yaml:4:14: unknown key 'probee' in groups.api.reload; did you mean 'probe'?"});
+  CHECK(
+      group_problems("    limits: {max_bdy: 1}\n") ==
+      Lines{"app.yaml:4:14: unknown key 'max_bdy' in groups.api.limits; did you mean 'max_body'?"});
+  CHECK(
+      group_problems("    rlimits: {nofiles: 1}\n") ==
+      Lines{"app.yaml:4:15: unknown key 'nofiles' in groups.api.rlimits; did you mean 'nofile'?"});
+  CHECK(problems_of(
+            "daemon: {log: {levle: info}, control: {sock: x}}\ngroups: {api: {plugin: p}}\n") ==
+        Lines{"app.yaml:1:16: unknown key 'levle' in daemon.log; did you mean 'level'?",
+              "app.yaml:1:40: unknown key 'sock' in daemon.control; did you mean 'socket'?"});
+}
+
+TEST_CASE("the number of groups is bounded") {
+  std::string text = "groups:\n";
+  for (int i = 0; i < 1025; ++i) text += "  g" + std::to_string(i) + ": {plugin: p}\n";
+  CHECK(problems_of(text) == Lines{"app.yaml:1026:3: more than 1024 groups"});
+}

@@ -1,0 +1,55 @@
+// Drives a GroupMachine by hand: a clock that the test turns, and effects as lines of text.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "supervisor/group_machine.hpp"
+
+namespace appserver::supervisor {
+
+using Lines = std::vector<std::string>;
+
+// For example "spawn w3 s0 r2", "drain w1 to w3 30000ms", "lend s0 to w2", "ready s0 w3",
+// "roll rolled_back: slot 0: why".
+std::string to_text(const Effect& effect);
+
+class Driver final {
+ public:
+  explicit Driver(GroupPolicy policy, double chance = 0.0)
+      : machine(policy, [chance] { return chance; }) {}
+
+  // Starts `count` workers w1... of release 1 and makes them ready.
+  void start_all();
+
+  Lines start(ReleaseId release) { return lines(machine.start(release, now)); }
+  Lines roll(ReleaseId release, GroupPolicy policy) {
+    return lines(machine.roll(release, policy, now));
+  }
+  Lines stop(bool fast) { return lines(machine.stop(fast, now)); }
+  Lines ready(WorkerId worker) { return lines(machine.worker_ready(worker, now)); }
+  Lines probed(WorkerId worker, bool passed, const std::string& why = {}) {
+    return lines(machine.worker_probed(worker, passed, why, now));
+  }
+  Lines drained(WorkerId worker, std::uint64_t cut) {
+    return lines(machine.worker_drained(worker, cut, now));
+  }
+  Lines gone(WorkerId worker, const std::string& why = "SIGSEGV") {
+    return lines(machine.worker_gone(worker, why, now));
+  }
+  Lines after(milliseconds time) {
+    now += time;
+    return lines(machine.tick(now));
+  }
+  // How long until the machine wants to be called; -1 where it does not.
+  milliseconds wait() const;
+
+  GroupMachine machine;
+  Time now{std::chrono::hours(1)};
+
+ private:
+  static Lines lines(const Effects& effects);
+};
+
+}  // namespace appserver::supervisor
