@@ -121,7 +121,7 @@ void HttpConnection::hand_to_plugin(http::Request& request) {
   const appserver_exchange exchange = server_.next_exchange(index_);
   exchange_ = exchange;
   deferred_ = streaming_ = false;
-  answer_to_ = {request.view.version, request.keep_alive && !server_.polite_drain_, request.head_method};
+  answer_to_ = {request.view.version, request.keep_alive, request.head_method};
   const std::string_view peer = remote();
   request.view.remote = {peer.data(), peer.size()};
   server_.page_.in_flight.add();
@@ -143,10 +143,15 @@ void HttpConnection::refuse(const http::Refusal& refusal) {
 
 std::string& HttpConnection::out() { return in_turn_ ? server_.cork_ : output_; }
 
+const http::AnswerTo& HttpConnection::current_answer_to() {
+  if (server_.polite_drain_) answer_to_.keep_alive = false;
+  return answer_to_;
+}
+
 std::int32_t HttpConnection::respond(const appserver_http_response& response) {
   if (streaming_) return APPSERVER_INVALID;
   if (const std::int32_t status = http::validate(response); status != APPSERVER_OK) return status;
-  http::write_response(out(), server_.date_, response, answer_to_);
+  http::write_response(out(), server_.date_, response, current_answer_to());
   end_exchange();
   return APPSERVER_OK;
 }
@@ -163,7 +168,8 @@ std::int32_t HttpConnection::start(const appserver_http_response& response,
   if (content_length >= 0 && response.body.size > static_cast<std::uint64_t>(content_length)) {
     return APPSERVER_INVALID;
   }
-  body_mode_ = http::write_stream_head(out(), server_.date_, response, content_length, answer_to_);
+  body_mode_ =
+      http::write_stream_head(out(), server_.date_, response, content_length, current_answer_to());
   if (body_mode_ == http::BodyMode::until_close) answer_to_.keep_alive = false;
   body_left_ = content_length >= 0 ? static_cast<std::uint64_t>(content_length) : 0;
   streaming_ = true;
@@ -217,9 +223,7 @@ std::int32_t HttpConnection::abort() {
 std::int32_t HttpConnection::fail() {
   server_.page_.failed.add();
   if (streaming_) return abort();
-  http::write_error(out(), server_.date_, 500, "the plugin failed to answer", answer_to_);
-  // write_error says `Connection: close`.
-  answer_to_.keep_alive = false;
+  http::write_error(out(), server_.date_, 500, "the plugin failed to answer", current_answer_to());
   end_exchange();
   return APPSERVER_OK;
 }

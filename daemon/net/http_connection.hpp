@@ -50,6 +50,8 @@ class HttpConnection final : private TimerWheel::Entry {
   void end_exchange();
   void forget_exchange();
   std::string& out();
+  // As the answer is written: a drain may have begun since the request came.
+  const http::AnswerTo& current_answer_to();
   std::string_view remote();
   std::int32_t append_piece(std::string_view piece);
   void flush();

@@ -34,6 +34,8 @@ class SharedMapping {
   ~SharedMapping();
 
   std::span<std::byte> bytes() const { return memory_; }
+  // The memory stays mapped until the process ends.
+  std::span<std::byte> release() { return std::exchange(memory_, {}); }
 
  private:
   std::span<std::byte> memory_;

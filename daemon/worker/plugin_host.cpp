@@ -23,9 +23,10 @@ appserver_str view(std::string_view text) { return {text.data(), text.size()}; }
 // exit(3) in a plugin runs this before any destructor of ours or the plugin's. The supervisor reads from the page where it was.
 constexpr int kExitedInPlugin = 70;
 
-void refuse_exit(int, void* page) {
-  const auto& shared = *static_cast<telemetry::WorkerPage*>(page);
-  if (shared.hook.load(std::memory_order_relaxed) != Hook::none) ::_exit(kExitedInPlugin);
+void refuse_exit(int, void* guard) {
+  const auto* page = *static_cast<const telemetry::WorkerPage**>(guard);
+  if (page == nullptr) return;
+  if (page->hook.load(std::memory_order_relaxed) != Hook::none) ::_exit(kExitedInPlugin);
 }
 
 bool is_metric_name(std::string_view name) {
@@ -48,11 +49,16 @@ PluginHost::PluginHost(boost::asio::io_context& context, const channel::Boot& bo
   info_.build = view(boot_.build);
 }
 
+PluginHost::~PluginHost() {
+  if (exit_guard_ != nullptr) *exit_guard_ = nullptr;
+}
+
 void PluginHost::load() {
   const InHook in_hook(page_, Hook::load);
   plugin_ = plugin::load(boot_.plugin_file);
   // After dlopen, so that it runs before the plugin's own handlers.
-  ::on_exit(refuse_exit, &page_);
+  exit_guard_ = new const telemetry::WorkerPage*(&page_);
+  ::on_exit(refuse_exit, exit_guard_);
   if (plugin_.extension == nullptr) return;
   http_ = plugin::read_table<appserver_http_plugin>(plugin_.extension(APPSERVER_HTTP));
   if (http_ && http_->on_request == nullptr) http_.reset();

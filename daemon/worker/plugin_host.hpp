@@ -47,6 +47,7 @@ class PluginHost final : public net::RequestHandler {
              WorkerLog& log);
   PluginHost(const PluginHost&) = delete;
   PluginHost& operator=(const PluginHost&) = delete;
+  ~PluginHost() override;
 
   // Loads the plugin and reads its tables. Throws plugin::BadPlugin.
   void load();
@@ -104,6 +105,8 @@ class PluginHost final : public net::RequestHandler {
   boost::asio::io_context& context_;
   const channel::Boot& boot_;
   telemetry::WorkerPage& page_;
+  // What the exit handler reads: null once the page may be gone. Never freed, because a handler cannot be taken back.
+  const telemetry::WorkerPage** exit_guard_ = nullptr;
   WorkerLog& log_;
   Settings settings_;
   net::HttpServer* server_ = nullptr;

@@ -62,6 +62,11 @@ Message receive_boot(int channel_socket) {
   return message;
 }
 
+// For the life of the process: handlers that run in exit(3) still look at it.
+telemetry::WorkerPage& map_page(int memfd) {
+  return telemetry::WorkerPage::view(os::SharedMapping(memfd, sizeof(telemetry::WorkerPage)).release());
+}
+
 net::HttpLimits to_limits(const config::Limits& limits) {
   net::HttpLimits result;
   result.request.max_body = limits.max_body.value;
@@ -100,7 +105,6 @@ class Worker final {
 
   boost::asio::io_context context_{1};
   const channel::Boot& boot_;
-  os::SharedMapping page_memory_;
   telemetry::WorkerPage& page_;
   WorkerLog log_;
   PluginHost host_;
@@ -124,8 +128,7 @@ class Worker final {
 
 Worker::Worker(const channel::Boot& boot, os::Fd channel_socket, Message boot_message, os::Fd terminated)
     : boot_(boot),
-      page_memory_(boot_message.fds[kPage].get(), sizeof(telemetry::WorkerPage)),
-      page_(telemetry::WorkerPage::view(page_memory_.bytes())),
+      page_(map_page(boot_message.fds[kPage].get())),
       log_(std::move(boot_message.fds[kLog]), boot.log_level, page_),
       host_(context_, boot, page_, log_),
       server_(context_, to_limits(boot.group.limits), host_, page_),

@@ -57,7 +57,7 @@ TEST_CASE("the shipped plugins serve") {
   REQUIRE(Deadline::Clock::now() - before >= 200ms);
 }
 
-TEST_CASE("--check accepts a good file, says nothing is wrong and starts nothing") {
+TEST_CASE("a check accepts a good file, says nothing is wrong and starts nothing") {
   Site site(probe_group(1));
   const auto finished = appserverd(site, {"--config", "app.yaml", "--check"});
   INFO(finished.text());
@@ -65,7 +65,7 @@ TEST_CASE("--check accepts a good file, says nothing is wrong and starts nothing
   REQUIRE_FALSE(std::filesystem::exists(site.state_dir()));
 }
 
-TEST_CASE("--check names every mistake with its place") {
+TEST_CASE("a check names every mistake with its place") {
   Site site("groups:\n  api: {plugin: probe, listen: nonsense, cuont: 2}\n");
   const auto finished = appserverd(site, {"--config", "app.yaml", "--check"});
   INFO(finished.text());

@@ -16,7 +16,8 @@ void reload_again_and_again(Daemon& daemon, Site& site, Load& load, int times) {
     const auto finished = daemon.ctl({"reload"});
     INFO("round " << round << ": " << finished.text());
     REQUIRE(finished.exit.code == 0);
-    for (const auto& worker : daemon.status().group("api").workers) REQUIRE(worker.build != before);
+    const auto after = daemon.status().group("api");
+    for (const auto& worker : after.workers) REQUIRE(worker.build != before);
     load.wait_for_more(20);
   }
 }

@@ -106,6 +106,7 @@ TEST_CASE("a stop under load cuts no request short") {
 
 TEST_CASE("a stop during a reload ends both, and the reload says so") {
   Busy busy;
+  busy.daemon.expect_error("rollout");
   busy.site.install(probe_v2());
   Process reload({ctl_binary(), "reload", "--socket", busy.site.control_socket().string()});
   busy.daemon.wait_for_status("the reload runs",
@@ -116,6 +117,8 @@ TEST_CASE("a stop during a reload ends both, and the reload says so") {
   const auto exit = reload.wait(30s);
   INFO(reload.out() << reload.err());
   REQUIRE(exit.has_value());
+  REQUIRE(exit->code == 1);
+  REQUIRE((reload.out() + reload.err()).find("stopping") != std::string::npos);
   busy.daemon.has_ended(kClean);
 }
 

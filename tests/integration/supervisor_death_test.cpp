@@ -57,7 +57,8 @@ TEST_CASE(
   REQUIRE(killed.process().wait(10s).has_value());
 
   Daemon next(site);
-  for (const auto& endpoint : next.status().group("api").listen) {
+  const Status status = next.status();
+  for (const auto& endpoint : status.group("api").listen) {
     for (int i = 0; i < 10; ++i) {
       const auto response = get(endpoint, "/");
       INFO(endpoint.text() << ": " << response.text());
