@@ -6,16 +6,29 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string_view>
 
 #include "os/error.hpp"
 
 namespace appserver::os {
+namespace {
+
+// What a service manager tells the process that it started: in a child it would speak for us.
+bool is_for_us_alone(std::string_view entry) {
+  constexpr std::array<std::string_view, 6> kNames{"NOTIFY_SOCKET=", "WATCHDOG_USEC=", "WATCHDOG_PID=",
+                                                   "LISTEN_FDS=",    "LISTEN_PID=",    "LISTEN_FDNAMES="};
+  return std::ranges::any_of(kNames, [entry](std::string_view name) { return entry.starts_with(name); });
+}
+
+}  // namespace
 
 BootState BootState::capture() {
   BootState state;
-  for (char** entry = environ; *entry != nullptr; ++entry) state.environment_.emplace_back(*entry);
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    if (!is_for_us_alone(*entry)) state.environment_.emplace_back(*entry);
+  }
   check(::sigprocmask(SIG_SETMASK, nullptr, &state.mask_), "sigprocmask()");
   for (int number = 1; number < NSIG; ++number) {
     struct sigaction action {};

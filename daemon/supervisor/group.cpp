@@ -56,6 +56,7 @@ Group::Group(const SpawnContext& context, ReleasePtr release, config::LogLevel l
       timer_(context.io),
       generations_(committed_->config.count),
       last_exits_(committed_->config.count),
+      handed_over_(committed_->config.count),
       had_outcome_(committed_->config.count) {}
 
 Group::~Group() {
@@ -228,6 +229,7 @@ void Group::carry_out(const effect::Progress& progress) {
     case Step::slot_replaced:
       event.kind = EventKind::slot_replaced;
       event.cut = progress.cut;
+      event.handed_over = std::exchange(handed_over_[progress.slot], 0);
       if (progress.cut > 0) {
         log(Level::warning, progress.slot, 0, fmt::format("{} connections were cut at the drain timeout", progress.cut));
       }
@@ -267,9 +269,9 @@ void Group::on_message(WorkerId worker, const Message& message) {
     apply(machine_.worker_ready(worker, now()));
     return;
   }
-  const auto found = processes_.find(worker);
-  if (found != processes_.end()) {
-    std::from_chars(message.text.data(), message.text.data() + message.text.size(), found->second.handed_over);
+  if (const WorkerView* view = machine_.find(worker)) {
+    std::uint64_t& count = handed_over_[view->slot];
+    std::from_chars(message.text.data(), message.text.data() + message.text.size(), count);
   }
   apply(machine_.worker_drained(worker, message.number, now()));
 }

@@ -54,7 +54,6 @@ class Group final {
   struct Process {
     std::shared_ptr<WorkerProcess> process;
     std::uint64_t generation = 0;
-    std::uint64_t handed_over = 0;
   };
 
   void apply(const Effects& effects);
@@ -90,6 +89,7 @@ class Group final {
   std::map<WorkerId, Process> processes_;
   std::vector<std::uint64_t> generations_;
   std::vector<std::optional<std::string>> last_exits_;
+  std::vector<std::uint64_t> handed_over_;  // by the slot's last worker that drained
   std::vector<bool> had_outcome_;
   std::uint32_t first_outcomes_ = 0;
   OnEvent on_event_;

@@ -48,7 +48,8 @@ void set_limits(const config::Group& group) {
   if (group.rlimits.contains("nofile")) return;
   rlimit files{};
   os::check(::getrlimit(RLIMIT_NOFILE, &files), "getrlimit(nofile)");
-  const rlim_t needed = group.limits.max_connections + kOwnDescriptors;
+  // Twice: while it takes over a predecessor's connections it may already have as many of its own.
+  const rlim_t needed = 2 * rlim_t{group.limits.max_connections} + kOwnDescriptors;
   if (files.rlim_cur >= needed) return;
   files.rlim_cur = std::min(needed, files.rlim_max);
   os::check(::setrlimit(RLIMIT_NOFILE, &files), "setting rlimits.nofile to {}", files.rlim_cur);

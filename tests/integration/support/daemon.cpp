@@ -132,17 +132,18 @@ void Daemon::fail_waiting(const std::string& what) const {
                            tail(log()));
 }
 
+void Daemon::wait_for_control_socket(const Deadline& deadline) {
+  const auto there = [&] {
+    check_still_running("it listens");
+    return std::filesystem::exists(site_.control_socket());
+  };
+  if (!becomes_true(there, deadline)) fail_waiting("there is a control socket");
+}
+
 void Daemon::wait_until_ready(Deadline deadline) {
   // appserverctl is asked only once there is a socket: a process per look would slow down what it
   // waits for.
-  const auto socket = site_.control_socket();
-  const bool listens = becomes_true(
-      [&] {
-        check_still_running("it listens");
-        return std::filesystem::exists(socket);
-      },
-      deadline);
-  if (!listens) fail_waiting("there is a control socket");
+  wait_for_control_socket(deadline);
   for (;;) {
     const auto answer = ctl({"status", "--json"}, 20s);
     if (answer.exit.code == 0) {

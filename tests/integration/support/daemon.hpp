@@ -45,6 +45,7 @@ class Daemon {
 
   // Throw std::runtime_error with the log, once the deadline has passed.
   void wait_until_ready(Deadline deadline = 30s);
+  void wait_for_control_socket(const Deadline& deadline = 30s);
   void wait_for_log(const std::string& text, Deadline deadline = 10s) const;
   template <typename Predicate>
   Status wait_for_status(const std::string& what, Predicate&& predicate,
