@@ -39,7 +39,8 @@ void Acceptor::resume() {
 void Acceptor::wait() {
   if (waiting_ || stopped_ || !hooks_.has_room()) return;
   waiting_ = true;
-  listener_.async_wait(listener_.wait_read, [this](const boost::system::error_code& error) {
+  listener_.async_wait(listener_.wait_read, [this, alive = std::weak_ptr(alive_)](const boost::system::error_code& error) {
+    if (alive.expired()) return;
     waiting_ = false;
     if (!error && !stopped_) on_readable();
   });
@@ -72,7 +73,8 @@ void Acceptor::back_off(int error) {
   hooks_.complain(os::SystemError(error, "accept()").what());
   waiting_ = true;
   retry_.expires_after(kBackOff);
-  retry_.async_wait([this](const boost::system::error_code& aborted) {
+  retry_.async_wait([this, alive = std::weak_ptr(alive_)](const boost::system::error_code& aborted) {
+    if (alive.expired()) return;
     waiting_ = false;
     if (!aborted) wait();
   });

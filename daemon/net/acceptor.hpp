@@ -5,13 +5,14 @@
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "os/fd.hpp"
 
 namespace appserver::net {
 
-// Must outlive its handlers: destroy it only after the io_context has stopped or after stop() and a turn of the loop.
+// May be destroyed at any time but from within its own hooks.
 class Acceptor final {
  public:
   struct Hooks {
@@ -44,6 +45,8 @@ class Acceptor final {
   boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type> listener_;
   boost::asio::steady_timer retry_;
   Hooks hooks_;
+  // Handlers that are queued when this ends find it expired.
+  std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
   bool started_ = false;
   bool waiting_ = false;
   bool stopped_ = false;

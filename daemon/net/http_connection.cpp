@@ -69,6 +69,9 @@ void HttpConnection::turn(std::string_view data) {
   process(data);
   in_turn_ = false;
   flush();
+  // Whatever became of it: no other connection may find it there.
+  server_.cork_.clear();
+  if (server_.cork_.capacity() > 2 * HttpServer::kMaxPendingOutput) std::string().swap(server_.cork_);
   next_wait();
 }
 
@@ -91,7 +94,6 @@ void HttpConnection::process(std::string_view data) {
       }
     } else if (progress == http::Progress::refused) {
       refuse((reader_ ? *reader_ : *server_.reader_).refusal());
-      if (!reader_) server_.reader_->reset();
     } else {
       break;
     }
@@ -104,7 +106,9 @@ http::Progress HttpConnection::read_request(std::string_view& data) {
   std::size_t consumed = 0;
   const http::Progress progress = reader.read(data, consumed);
   data.remove_prefix(consumed);
-  in_body_ = progress == http::Progress::need_body;
+  const bool was_in_body = std::exchange(in_body_, progress == http::Progress::need_body);
+  // The body's time begins where the head's ended.
+  if (in_body_ && !was_in_body) timing_request_ = false;
   if (progress == http::Progress::need_head || progress == http::Progress::need_body) {
     if (!reader_) {
       reader_ = std::move(server_.reader_);
@@ -112,7 +116,7 @@ http::Progress HttpConnection::read_request(std::string_view& data) {
     }
     if (in_body_ && reader_->wants_continue()) out().append(http::kContinue);
   } else {
-    timing_head_ = false;
+    timing_request_ = false;
   }
   return progress;
 }
@@ -139,6 +143,12 @@ void HttpConnection::refuse(const http::Refusal& refusal) {
   http::write_error(out(), server_.date_, refusal.status, refusal.reason);
   close_when_sent_ = true;
   refused_ = true;
+  in_body_ = false;
+  if (reader_) {
+    reader_.reset();
+  } else {
+    server_.reader_->reset();
+  }
 }
 
 std::string& HttpConnection::out() { return in_turn_ ? server_.cork_ : output_; }
@@ -216,6 +226,7 @@ std::int32_t HttpConnection::finish() {
 
 std::int32_t HttpConnection::abort() {
   aborted_ = true;
+  forget_exchange();
   if (!in_turn_) server_.schedule(*this);
   return APPSERVER_OK;
 }
@@ -262,8 +273,7 @@ void HttpConnection::flush() {
   }
   std::size_t sent = 0;
   if (pending_output() == 0) {
-    output_.clear();
-    output_sent_ = 0;
+    timing_output_ = false;
     const std::string_view cork = server_.cork_;
     if (cork.empty()) return;
     if (!send_some(cork, sent)) {
@@ -279,7 +289,7 @@ void HttpConnection::flush() {
     }
     output_sent_ += sent;
   }
-  server_.cork_.clear();
+  if (sent > 0) timing_output_ = false;
   if (pending_output() == 0) {
     // A connection at rest holds no buffer.
     std::string().swap(output_);
@@ -315,11 +325,13 @@ void HttpConnection::next_wait() {
 void HttpConnection::set_timeout() {
   const HttpLimits& limits = server_.limits_;
   if (pending_output() > 0) {
+    // Only what the client takes counts, not what is added for it.
+    if (std::exchange(timing_output_, true)) return;
+    timing_request_ = false;
     server_.wheel_.set(*this, limits.idle_timeout);
   } else if (reader_) {
-    if (timing_head_) return;
-    timing_head_ = true;
-    body_seen_ = 0;
+    if (std::exchange(timing_request_, true)) return;
+    body_seen_ = reader_->body_received();
     server_.wheel_.set(*this, limits.header_timeout);
   } else {
     server_.wheel_.set(*this, server_.polite_drain_ ? HttpServer::kLinger : limits.idle_timeout);
@@ -354,10 +366,12 @@ void HttpConnection::on_timeout() {
 
 void HttpConnection::end_if_idle() {
   // A request that came in this very moment is served: only a silent connection is ended.
+  if (!has_unread_input()) close();
+}
+
+bool HttpConnection::has_unread_input() {
   char next = 0;
-  const auto peeked = ::recv(socket_.native_handle(), &next, 1, MSG_PEEK | MSG_DONTWAIT);
-  if (peeked > 0) return;
-  close();
+  return ::recv(socket_.native_handle(), &next, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 void HttpConnection::wait_for_input() {
@@ -418,11 +432,12 @@ void HttpConnection::on_writable() {
 }
 
 void HttpConnection::end_after_answer() {
-  if (!refused_ && input_.empty()) {
+  if (!refused_ && !server_.polite_drain_ && input_.empty() && !has_unread_input()) {
     close();
     return;
   }
-  // Bytes that nobody reads would turn our close into a reset, and the answer could be lost with it.
+  // Bytes that nobody reads would turn our close into a reset, and the answer could be lost with it. In a drain a client that
+  // does not expect the end may be sending just now.
   ::shutdown(socket_.native_handle(), SHUT_WR);
   lingering_ = true;
   wait_for_input();
@@ -447,7 +462,9 @@ void HttpConnection::move_to_successor() {
   os::Fd socket(socket_.release());
   closed_ = true;
   server_.page_.handed_over.add();
-  server_.sink_(std::move(socket), std::exchange(input_, {}));
+  // A copy: the call may end the handover and the sink with it.
+  const HttpServer::Sink sink = server_.sink_;
+  sink(std::move(socket), std::exchange(input_, {}));
   server_.connection_ended();
 }
 

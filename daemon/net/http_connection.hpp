@@ -63,6 +63,7 @@ class HttpConnection final : private TimerWheel::Entry {
   void end_after_answer();
   void discard_input();
   void end_if_idle();
+  bool has_unread_input();
   void move_to_successor();
   void close();
   void settle();
@@ -88,7 +89,8 @@ class HttpConnection final : private TimerWheel::Entry {
   bool deferred_ = false;
   bool streaming_ = false;
   bool in_body_ = false;
-  bool timing_head_ = false;
+  bool timing_request_ = false;                 // the wheel holds the limit of the head or the body at hand
+  bool timing_output_ = false;                  // the wheel holds the limit of a client that takes nothing
   bool close_when_sent_ = false;
   bool lingering_ = false;
   bool refused_ = false;

@@ -88,7 +88,8 @@ void HttpServer::connection_ended() {
 
 void HttpServer::hand_over(Sink sink) {
   sink_ = std::move(sink);
-  for (std::size_t index = 0; index < connections_.size(); ++index) {
+  // A sink that finds the successor gone turns this into a polite drain, and serves again what it was given.
+  for (std::size_t index = 0; sink_ && index < connections_.size(); ++index) {
     HttpConnection* connection = connections_[index].get();
     if (connection == nullptr || connection->closed_ || connection->busy() || connection->scheduled_ ||
         connection->lingering_ || connection->close_when_sent_) {

@@ -64,7 +64,8 @@ class HttpServer final {
   // To be called each TimerWheel::kTick.
   void tick();
 
-  // From now on each connection goes to `sink` as soon as nothing is in flight on it, with the bytes read ahead.
+  // From now on each connection goes to `sink` as soon as nothing is in flight on it, with the bytes read ahead. The sink may
+  // call drain_politely() and serve(): the handover is over then.
   using Sink = std::function<void(os::Fd connection, std::string received)>;
   void hand_over(Sink sink);
 

@@ -21,7 +21,7 @@ class TimerWheel final {
     Entry& operator=(const Entry&) = delete;
     virtual ~Entry() { unlink(); }
 
-    // The timeout is over and cleared. May set it again, and may destroy this entry, but no other.
+    // The timeout is over and cleared. May set it again, and may destroy this entry or others.
     virtual void on_timeout() = 0;
 
    private:

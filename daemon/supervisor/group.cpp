@@ -148,13 +148,18 @@ void Group::carry_out(const effect::Spawn& spawn) {
 void Group::carry_out(const effect::Probe& probe) {
   WorkerProcess* process = find(probe.worker);
   if (process == nullptr) return;
-  auto [ours, theirs] = os::make_socket_pair(SOCK_STREAM);
-  process->send(make_message(Kind::probe), {theirs.get()});
-  const config::Reload& reload = (target_ ? target_ : committed_)->config.reload;
-  probe_http(context_.io, std::move(ours), reload.probe, reload.start_timeout,
-             [alive = alive_, id = probe.worker](bool passed, const std::string& why) {
-               if (*alive != nullptr) (*alive)->apply((*alive)->machine_.worker_probed(id, passed, why, now()));
-             });
+  auto answered = [alive = alive_, id = probe.worker](bool passed, const std::string& why) {
+    if (*alive != nullptr) (*alive)->apply((*alive)->machine_.worker_probed(id, passed, why, now()));
+  };
+  try {
+    auto [ours, theirs] = os::make_socket_pair(SOCK_STREAM);
+    process->send(make_message(Kind::probe), {theirs.get()});
+    const config::Reload& reload = (target_ ? target_ : committed_)->config.reload;
+    probe_http(context_.io, std::move(ours), reload.probe, reload.start_timeout, answered);
+  } catch (const std::exception& error) {
+    // Not from here: the machine is still telling us what to do.
+    boost::asio::post(context_.io, [answered, why = std::string(error.what())] { answered(false, why); });
+  }
 }
 
 void Group::carry_out(const effect::Serve& serve) {
@@ -175,9 +180,14 @@ void Group::carry_out(const effect::Drain& drain) {
     process->send(make_message(Kind::drain, 0, timeout));
     return;
   }
-  auto [giving, taking] = os::make_socket_pair(SOCK_SEQPACKET);
-  successor->send(make_message(Kind::adopt), {taking.get()});
-  process->send(make_message(Kind::drain, 0, timeout), {giving.get()});
+  try {
+    auto [giving, taking] = os::make_socket_pair(SOCK_SEQPACKET);
+    successor->send(make_message(Kind::adopt), {taking.get()});
+    process->send(make_message(Kind::drain, 0, timeout), {giving.get()});
+  } catch (const std::exception& error) {
+    context_.log.warning("{}: connections are drained instead of handed over: {}", name(), error.what());
+    process->send(make_message(Kind::drain, 0, timeout));
+  }
 }
 
 void Group::carry_out(const effect::Signal& signal) {

@@ -118,10 +118,12 @@ void remove_stale(const config::Listen& listen, const sockaddr_un& address) {
   if (result == 0 || errno == EAGAIN) {
     throw std::runtime_error(fmt::format("listening on {}: another process listens there", listen.text));
   }
+  // Anything else says nothing of who is behind it: no permission, or a socket of another type that is in use.
+  if (errno != ECONNREFUSED) os::throw_system_error(errno, fmt::format("listening on {}: a socket is there; connect()", listen.text));
   os::check(::unlink(address.sun_path), "removing the stale socket {}", listen.text);
 }
 
-os::Fd listen_unix(const config::Listen& listen, const config::Group& group) {
+os::Fd bind_unix(const config::Listen& listen) {
   const sockaddr_un address = unix_address(listen);
   std::filesystem::create_directories(listen.unix_path.parent_path());
   remove_stale(listen, address);
@@ -131,27 +133,36 @@ os::Fd listen_unix(const config::Listen& listen, const config::Group& group) {
   const int error = errno;
   ::umask(before);
   if (bound < 0) os::throw_system_error(error, fmt::format("listening on {}: bind()", listen.text));
-  if (!group.user.empty()) {
-    const os::Identity identity = os::find_identity(group.user, group.group);
-    os::check(::chown(address.sun_path, identity.uid, identity.gid), "{}: chown()", listen.text);
-  }
   return socket;
+}
+
+void give_to_user(const config::Listen& listen, const config::Group& group) {
+  if (group.user.empty()) return;
+  const os::Identity identity = os::find_identity(group.user, group.group);
+  os::check(::chown(listen.unix_path.c_str(), identity.uid, identity.gid), "{}: chown()", listen.text);
 }
 
 }  // namespace
 
 Listeners::Listeners(const config::Group& group, std::uint32_t slots) {
-  for (const auto& listen : group.listen) open(listen, group, slots);
+  try {
+    for (const auto& listen : group.listen) open(listen, group, slots);
+  } catch (...) {
+    close();
+    throw;
+  }
 }
 
 Listeners::~Listeners() { close(); }
 
 void Listeners::open(const config::Listen& listen, const config::Group& group, std::uint32_t slots) {
-  Address address;
+  // In its place at once: what fails half-way is closed and removed with the rest.
+  Address& address = sockets_.emplace_back();
   if (listen.is_unix()) {
     address.shared = true;
-    address.sockets.push_back(listen_unix(listen, group));
+    address.sockets.push_back(bind_unix(listen));
     address.file = listen.unix_path;
+    give_to_user(listen, group);
     addresses_.push_back(listen.text);
   } else {
     ensure_free(listen);
@@ -165,7 +176,6 @@ void Listeners::open(const config::Listen& listen, const config::Group& group, s
   for (const os::Fd& socket : address.sockets) {
     os::check(::listen(socket.get(), kBacklog), "listening on {}: listen()", listen.text);
   }
-  sockets_.push_back(std::move(address));
 }
 
 std::vector<int> Listeners::of_slot(std::uint32_t slot) const {

@@ -11,6 +11,12 @@ namespace {
 
 struct Preflight {
   explicit Preflight(boost::asio::io_context& context) : timer(context) {}
+  Preflight(const Preflight&) = delete;
+  Preflight& operator=(const Preflight&) = delete;
+  ~Preflight() {
+    // What watches the process keeps it alive; one that hangs must not outlive who asked.
+    if (process) process->signal(SIGKILL);
+  }
 
   void finish(const std::string& why_not) {
     timer.cancel();

@@ -1,11 +1,14 @@
 #include "supervisor/prepare.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <exception>
+#include <stdexcept>
 
 #include "config/load.hpp"
+#include "os/privileges.hpp"
 
 namespace appserver::supervisor {
 namespace {
@@ -50,6 +53,21 @@ std::string needs_restart(const config::Config& running, const config::Config& w
 
 }  // namespace
 
+void check_identity(const config::Group& group) {
+  if (group.user.empty()) {
+    if (!group.group.empty()) throw std::runtime_error(fmt::format("groups.{}.group: name a `user`, too", group.name));
+    return;
+  }
+  os::Identity identity;
+  try {
+    identity = os::find_identity(group.user, group.group);
+  } catch (const std::exception& error) {
+    throw std::runtime_error(fmt::format("groups.{}.user: {}", group.name, error.what()));
+  }
+  if (::geteuid() == 0 || ::geteuid() == identity.uid) return;
+  throw std::runtime_error(fmt::format("groups.{}.user: becoming '{}' needs appserverd to run as root", group.name, group.user));
+}
+
 Prepared prepare(const PrepareRequest& request, plugin::Store& store) {
   Prepared result;
   config::Config wanted = request.running;
@@ -65,6 +83,7 @@ Prepared prepare(const PrepareRequest& request, plugin::Store& store) {
   for (const auto& name : request.groups) {
     const config::Group& group = result.configs.at(name);
     try {
+      check_identity(group);
       result.releases[name] = std::make_shared<const Release>(Release{request.release, group, store.add(group.plugin)});
     } catch (const std::exception& error) {
       add_line(result.refusal, fmt::format("{}: {}", name, error.what()));

@@ -24,6 +24,9 @@ struct Prepared {
   std::string refusal;                             // why nothing may be touched; empty: all is well
 };
 
+// Throws, naming the key, where workers could not become the user that the group asks for.
+void check_identity(const config::Group& group);
+
 // Reads the configuration again, where there is a file, and stores the plugins of the requested groups. Never throws: what goes wrong
 // is a refusal.
 Prepared prepare(const PrepareRequest& request, plugin::Store& store);

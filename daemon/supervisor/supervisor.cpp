@@ -133,6 +133,7 @@ Supervisor::Supervisor(const config::Config& config, const os::BootState& boot_s
 
 void Supervisor::open_groups() {
   for (const config::Group& group : config_.groups) {
+    check_identity(group);
     auto release = std::make_shared<const Release>(Release{releases_, group, store_.add(group.plugin)});
     Group::Hooks hooks{[this] { group_changed(); }, [this] { group_stopped(); }};
     groups_.push_back(std::make_unique<Group>(context_, std::move(release), config_.daemon.log.level, std::move(hooks)));

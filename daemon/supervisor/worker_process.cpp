@@ -24,6 +24,7 @@ using channel::Kind;
 // What one process may occupy of a turn of the supervisor's loop.
 constexpr int kMessagesPerTurn = 64;
 constexpr std::size_t kOutputPerTurn = std::size_t{64} << 10;
+constexpr int kLastReads = 16;
 constexpr std::size_t kMaxLogMessage = 16 * 1024;
 // Where a worker finds its channel.
 constexpr int kChannelNumber = 3;
@@ -228,7 +229,8 @@ void WorkerProcess::ended() {
   // What it said before its end comes first: why it failed, or that it stopped as it should.
   read_channel();
   read_log();
-  while (read_output()) {
+  // A grandchild that holds the pipe may write for ever: what the dead process left fits into a few reads.
+  for (int count = 0; count < kLastReads && read_output(); ++count) {
     int waiting = 0;
     if (::ioctl(output_.native_handle(), FIONREAD, &waiting) < 0 || waiting == 0) break;
   }

@@ -53,8 +53,8 @@ void HandoverSender::pump() {
     if (result == os::SendResult::would_block) {
       waiting_ = true;
       retry_.expires_after(kRetry);
-      retry_.async_wait([this](const boost::system::error_code& error) {
-        if (error) return;
+      retry_.async_wait([this, alive = std::weak_ptr(alive_)](const boost::system::error_code& error) {
+        if (error || alive.expired()) return;
         waiting_ = false;
         pump();
       });
@@ -75,8 +75,8 @@ HandoverReceiver::HandoverReceiver(boost::asio::io_context& context, os::Fd sock
 }
 
 void HandoverReceiver::wait() {
-  socket_.async_wait(socket_.wait_read, [this](const boost::system::error_code& error) {
-    if (error) return;
+  socket_.async_wait(socket_.wait_read, [this, alive = std::weak_ptr(alive_)](const boost::system::error_code& error) {
+    if (error || alive.expired()) return;
     if (receive_some()) {
       wait();
     } else {

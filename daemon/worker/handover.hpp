@@ -7,6 +7,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "os/fd.hpp"
@@ -20,7 +21,7 @@ struct Handed {
 
 class HandoverSender final {
  public:
-  // `lost` is called once, with what is left, if the successor is gone; nothing is sent after it.
+  // `lost` gets what is left when the successor is found gone, and each connection that is given to send() after that.
   HandoverSender(boost::asio::io_context& context, os::Fd socket, std::function<void(std::deque<Handed>)> lost);
 
   void send(Handed connection);
@@ -37,6 +38,7 @@ class HandoverSender final {
   std::deque<Handed> queue_;
   std::function<void(std::deque<Handed>)> lost_;
   std::function<void()> on_empty_;
+  std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);  // for handlers still queued
   bool waiting_ = false;
   bool is_lost_ = false;
 };
@@ -54,6 +56,7 @@ class HandoverReceiver final {
   boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type> socket_;
   std::function<void(Handed)> received_;
   std::function<void()> ended_;
+  std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);  // for handlers still queued
 };
 
 }  // namespace appserver::worker

@@ -24,10 +24,11 @@ const json::value* step(const json::value& value, std::string_view key) {
 
 const json::value* walk(const json::value& root, std::string_view path) {
   const json::value* value = &root;
-  while (value != nullptr && !path.empty()) {
+  while (value != nullptr) {
     const std::size_t dot = path.find('.');
     value = step(*value, path.substr(0, dot));
-    path = dot == std::string_view::npos ? std::string_view{} : path.substr(dot + 1);
+    if (dot == std::string_view::npos) break;
+    path.remove_prefix(dot + 1);
   }
   return value;
 }

@@ -113,9 +113,7 @@ class Worker final {
   Descriptor terminated_;
   boost::asio::steady_timer tick_{context_};
   boost::asio::steady_timer deadline_{context_};
-  // Stopped acceptors stay here: their aborted handlers may still be queued.
   std::map<std::uint32_t, std::vector<std::unique_ptr<net::Acceptor>>> acceptors_;
-  std::vector<std::unique_ptr<net::Acceptor>> stopped_acceptors_;
   std::unique_ptr<HandoverSender> sender_;
   std::list<std::unique_ptr<HandoverReceiver>> receivers_;
   std::chrono::steady_clock::time_point last_complaint_{};
@@ -257,12 +255,8 @@ void Worker::start_accepting(std::uint32_t slot) {
 void Worker::stop_accepting(std::uint32_t slot, bool empty_queue) {
   const auto found = acceptors_.find(slot);
   if (found == acceptors_.end()) return;
-  for (auto& acceptor : found->second) {
-    acceptor->stop(empty_queue);
-    stopped_acceptors_.push_back(std::move(acceptor));
-  }
+  for (auto& acceptor : found->second) acceptor->stop(empty_queue);
   acceptors_.erase(found);
-  boost::asio::post(context_, [this] { stopped_acceptors_.clear(); });
 }
 
 void Worker::stop_accepting_all(bool empty_queue) {

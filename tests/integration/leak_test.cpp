@@ -94,12 +94,16 @@ TEST_CASE("a thousand connections leave nothing in the worker") {
   Daemon daemon(site);
   const Endpoint address = daemon.address();
   const pid_t worker = daemon.pids().at(0);
+  const auto wait_for_rest = [&] {
+    daemon.wait_for_status("the worker has no connection", [](const Status& status) {
+      return status.group("api").workers.at(0).connections == 0;
+    });
+  };
   for (int i = 0; i < 100; ++i) REQUIRE(get(address, "/").ok());
+  wait_for_rest();
   const auto before = census_of(worker);
   for (int i = 0; i < 1000; ++i) REQUIRE(get(address, "/").ok());
-  daemon.wait_for_status("the worker has no connection", [](const Status& status) {
-    return status.group("api").workers.at(0).connections == 0;
-  });
+  wait_for_rest();
   const auto after = census_of(worker);
   INFO("before: " << before.text() << "; after: " << after.text() << "\n"
                   << descriptors_of(worker));
