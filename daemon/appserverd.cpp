@@ -1,4 +1,5 @@
-// The daemon's entry: reads the command line and becomes a supervisor, or the worker that a supervisor started.
+// The daemon's entry: reads the command line and becomes a supervisor, or the worker that a
+// supervisor started.
 #include <fmt/format.h>
 
 #include <boost/program_options.hpp>
@@ -26,16 +27,16 @@ constexpr int kWorkerChannel = 3;
 
 options::options_description describe_options() {
   options::options_description all("Options");
-  all.add_options()
-      ("config,c", options::value<std::string>()->value_name("FILE"), "run the groups that this YAML file describes")
-      ("plugin", options::value<std::string>()->value_name("FILE.so"), "without a file: run one group with this plugin ...")
-      ("listen", options::value<std::vector<std::string>>()->composing()->value_name("URL"),
-       "... listening here, such as http://127.0.0.1:8080; may be repeated")
-      ("count", options::value<std::uint32_t>()->default_value(1)->value_name("N"), "... with this many workers")
-      ("check", "only check the configuration: exit 0 if it is valid")
-      ("dump-config", "print the configuration with every default filled in, and exit")
-      ("version", "print the version and exit")
-      ("help,h", "print this and exit");
+  all.add_options()("config,c", options::value<std::string>()->value_name("FILE"),
+                    "run the groups that this YAML file describes")(
+      "plugin", options::value<std::string>()->value_name("FILE.so"),
+      "without a file: run one group with this plugin ...")(
+      "listen", options::value<std::vector<std::string>>()->composing()->value_name("URL"),
+      "... listening here, such as http://127.0.0.1:8080; may be repeated")(
+      "count", options::value<std::uint32_t>()->default_value(1)->value_name("N"),
+      "... with this many workers")("check", "only check the configuration: exit 0 if it is valid")(
+      "dump-config", "print the configuration with every default filled in, and exit")(
+      "version", "print the version and exit")("help,h", "print this and exit");
   return all;
 }
 
@@ -43,11 +44,13 @@ void print_help(const options::options_description& all) {
   std::string text;
   for (const auto& option : all.options()) {
     std::string name = "--" + option->long_name();
-    if (const std::string parameter = option->format_parameter(); !parameter.empty()) name += " " + parameter;
+    if (const std::string parameter = option->format_parameter(); !parameter.empty())
+      name += " " + parameter;
     text += fmt::format("  {:<24} {}\n", name, option->description());
   }
   fmt::print(
-      "appserverd runs C++ plugins in worker processes and replaces them without losing a request.\n\n"
+      "appserverd runs C++ plugins in worker processes and replaces them without losing a "
+      "request.\n\n"
       "  appserverd --config app.yaml\n"
       "  appserverd --plugin ./hello.so --listen http://127.0.0.1:8080\n\n"
       "{}\nReload with `appserverctl reload` or SIGHUP, stop with SIGTERM.\n",
@@ -58,15 +61,16 @@ config::Config read_config(const options::variables_map& given) {
   if (given.contains("config")) return config::load_file(given["config"].as<std::string>());
   std::vector<std::string> listen;
   if (given.contains("listen")) listen = given["listen"].as<std::vector<std::string>>();
-  return config::single_plugin(given["plugin"].as<std::string>(), listen, given["count"].as<std::uint32_t>(),
-                               std::filesystem::current_path());
+  return config::single_plugin(given["plugin"].as<std::string>(), listen,
+                               given["count"].as<std::uint32_t>(), std::filesystem::current_path());
 }
 
 int run_daemon(int argc, char** argv, const os::BootState& boot_state) {
   const options::options_description all = describe_options();
   options::variables_map given;
   try {
-    options::store(options::command_line_parser(argc, argv).options(all).positional({}).run(), given);
+    options::store(options::command_line_parser(argc, argv).options(all).positional({}).run(),
+                   given);
     options::notify(given);
   } catch (const options::error& error) {
     fmt::print(stderr, "appserverd: {}; see appserverd --help\n", error.what());
@@ -81,7 +85,9 @@ int run_daemon(int argc, char** argv, const os::BootState& boot_state) {
     return 0;
   }
   if (given.contains("config") == given.contains("plugin")) {
-    fmt::print(stderr, "appserverd: name a configuration (--config FILE) or a plugin (--plugin FILE.so --listen URL); see appserverd --help\n");
+    fmt::print(stderr,
+               "appserverd: name a configuration (--config FILE) or a plugin (--plugin FILE.so "
+               "--listen URL); see appserverd --help\n");
     return kUsage;
   }
   const config::Config config = read_config(given);

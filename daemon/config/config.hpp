@@ -1,4 +1,5 @@
-// What a configuration file says, typed. Plain immutable values; loading has no side effects beyond reading the files.
+// What a configuration file says, typed. Plain immutable values; loading has no side effects beyond
+// reading the files.
 #pragma once
 
 #include <chrono>
@@ -19,14 +20,15 @@ struct Bytes {
   friend bool operator==(Bytes, Bytes) = default;
 };
 
-// An address to listen on, from "http://127.0.0.1:8080", "http://[::1]:80", "http://*:80" or "http://unix:run/api.sock".
-// Host names are not resolved: an address is a literal, "*" (both families), or "localhost" (127.0.0.1).
+// An address to listen on, from "http://127.0.0.1:8080", "http://[::1]:80", "http://*:80" or
+// "http://unix:run/api.sock". Host names are not resolved: an address is a literal, "*" (both
+// families), or "localhost" (127.0.0.1).
 struct Listen {
   std::string scheme = "http";
-  std::string host;                // literal address without brackets, or "*"; empty for a unix socket
-  std::uint16_t port = 0;          // 0: any free one
-  std::filesystem::path unix_path; // absolute; empty unless a unix socket
-  std::string text;                // canonical form, for messages and as the identity of the listener
+  std::string host;        // literal address without brackets, or "*"; empty for a unix socket
+  std::uint16_t port = 0;  // 0: any free one
+  std::filesystem::path unix_path;  // absolute; empty unless a unix socket
+  std::string text;  // canonical form, for messages and as the identity of the listener
   bool is_unix() const { return !unix_path.empty(); }
   friend bool operator==(const Listen&, const Listen&) = default;
 };
@@ -36,7 +38,7 @@ struct Reload {
   milliseconds start_timeout{30'000};
   milliseconds min_ready{0};
   milliseconds drain_timeout{30'000};
-  std::string probe;               // a path such as "/healthz"; empty: no probe
+  std::string probe;  // a path such as "/healthz"; empty: no probe
   friend bool operator==(const Reload&, const Reload&) = default;
 };
 
@@ -56,18 +58,19 @@ struct Rlimit {
 
 struct Group {
   std::string name;
-  std::filesystem::path plugin;    // absolute path of the .so that was asked for
+  std::filesystem::path plugin;  // absolute path of the .so that was asked for
   std::vector<Listen> listen;
-  std::uint32_t count = 1;         // `auto` is resolved to the usable processors
+  std::uint32_t count = 1;  // `auto` is resolved to the usable processors
   bool reloadable = true;
-  std::string settings = "{}";     // the `settings:` subtree as JSON
+  std::string settings = "{}";  // the `settings:` subtree as JSON
   Reload reload;
   Limits limits;
-  std::string user;                // empty: that of the supervisor
-  std::string group;               // empty: the primary group of `user`
+  std::string user;   // empty: that of the supervisor
+  std::string group;  // empty: the primary group of `user`
   std::optional<int> nice;
-  std::vector<int> cpu_affinity;   // empty: as inherited; worker n gets entry n modulo size
-  std::map<std::string, Rlimit> rlimits;  // nofile, core, as, nproc, stack, data, fsize, cpu, memlock
+  std::vector<int> cpu_affinity;  // empty: as inherited; worker n gets entry n modulo size
+  std::map<std::string, Rlimit>
+      rlimits;  // nofile, core, as, nproc, stack, data, fsize, cpu, memlock
   std::map<std::string, std::string> environment;  // added to the boot environment
   std::filesystem::path working_directory;         // empty: that of the supervisor
   friend bool operator==(const Group&, const Group&) = default;
@@ -93,7 +96,7 @@ struct Daemon {
 struct Config {
   std::filesystem::path file;  // absolute path it came from; empty without one
   Daemon daemon;
-  std::vector<Group> groups;   // in the order of the file
+  std::vector<Group> groups;  // in the order of the file
 };
 
 }  // namespace appserver::config

@@ -62,8 +62,8 @@ Parsed<std::string> expand(std::string_view text, const Environment& environment
     } else if (text.starts_with("${")) {
       const std::size_t end = text.find('}');
       if (end == std::string_view::npos) {
-        return failed(
-            fmt::format("{} is not closed; add '}}', or write $${{ for a plain ${{", in_quotes(text)));
+        return failed(fmt::format("{} is not closed; add '}}', or write $${{ for a plain ${{",
+                                  in_quotes(text)));
       }
       Parsed<std::string> value = look_up(text.substr(2, end - 2), environment);
       if (!value) return value;

@@ -1,4 +1,5 @@
-// Reading configuration: YAML to config::Config, every error at once, each with file:line:column and a way out.
+// Reading configuration: YAML to config::Config, every error at once, each with file:line:column
+// and a way out.
 #pragma once
 
 #include <filesystem>
@@ -38,19 +39,21 @@ using Environment = std::function<std::optional<std::string>(const std::string& 
 Environment process_environment();
 
 // Relative paths in the file are relative to its folder. Throws ConfigError.
-Config load_file(const std::filesystem::path& file, const Environment& environment = process_environment());
+Config load_file(const std::filesystem::path& file,
+                 const Environment& environment = process_environment());
 
 // The same from text, as if it were the content of `file` (which need not exist).
 Config load_text(std::string_view text, const std::filesystem::path& file,
                  const Environment& environment = process_environment());
 
-// The configuration of `appserverd --plugin P --listen L...`: one group, named by the plugin file's stem; every other
-// value is the default, relative to `directory`. Throws ConfigError, naming the option.
+// The configuration of `appserverd --plugin P --listen L...`: one group, named by the plugin file's
+// stem; every other value is the default, relative to `directory`. Throws ConfigError, naming the
+// option.
 Config single_plugin(const std::filesystem::path& plugin, const std::vector<std::string>& listen,
                      std::uint32_t count, const std::filesystem::path& directory);
 
-// The effective configuration as YAML that load_text reads back to the same values, unless it is over
-// the 1 MiB that a file may have.
+// The effective configuration as YAML that load_text reads back to the same values, unless it is
+// over the 1 MiB that a file may have.
 std::string dump(const Config& config);
 
 }  // namespace appserver::config

@@ -33,9 +33,9 @@ void read_plugin(const Section& section, const std::filesystem::path& plugin_dir
   if (text.find('/') != std::string::npos || text.ends_with(".so")) {
     read_path(section, "plugin", group.plugin);
   } else if (text.starts_with('.')) {
-    section.scope().complain(
-        *section.find("plugin")->value,
-        section.path_of("plugin") + ": " + wrong_value("the name or path of a plugin", text).problem);
+    section.scope().complain(*section.find("plugin")->value,
+                             section.path_of("plugin") + ": " +
+                                 wrong_value("the name or path of a plugin", text).problem);
   } else {
     group.plugin = plugin_dir / (text + ".so");
   }
@@ -130,8 +130,8 @@ void read_groups(const Section& top, const std::filesystem::path& plugin_dir,
       return std::string_view(known.group.name);
     });
     if (first != groups.end()) {
-      scope.complain(group, fmt::format("group {} is defined twice; first at {}", in_quotes(group.key),
-                                        to_string(first->place)));
+      scope.complain(group, fmt::format("group {} is defined twice; first at {}",
+                                        in_quotes(group.key), to_string(first->place)));
     }
     groups.push_back(read_group(scope, group, plugin_dir));
   }

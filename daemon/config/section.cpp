@@ -51,9 +51,9 @@ Section::Section(const Scope& scope, NodePtr node, std::string path, Keys known)
   }
   for (const Entry& entry : node_->entries) {
     if (std::ranges::find(known, entry.key) != known.end()) continue;
-    scope_.complain(
-        entry, fmt::format("unknown key {} {} {}{}", in_quotes(entry.key), path_.empty() ? "at" : "in",
-                           here, suggestion(entry.key, known)));
+    scope_.complain(entry,
+                    fmt::format("unknown key {} {} {}{}", in_quotes(entry.key),
+                                path_.empty() ? "at" : "in", here, suggestion(entry.key, known)));
   }
 }
 

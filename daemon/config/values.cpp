@@ -81,7 +81,8 @@ Parsed<Enum> parse_word(const std::array<std::string_view, N>& words, std::strin
   const auto* const found = std::ranges::find(words, text);
   if (found != words.end()) return static_cast<Enum>(found - words.begin());
   const auto best = nearest(text, words);
-  return wrong_value(listed(words, "or"), text, best ? fmt::format("did you mean '{}'?", *best) : "");
+  return wrong_value(listed(words, "or"), text,
+                     best ? fmt::format("did you mean '{}'?", *best) : "");
 }
 
 bool has_control(std::string_view text) {
@@ -94,8 +95,8 @@ bool has_control(std::string_view text) {
 }  // namespace
 
 Failure wrong_value(std::string_view what, std::string_view text, std::string_view hint) {
-  return failed(
-      fmt::format("expected {}, got {}{}{}", what, in_quotes(text), hint.empty() ? "" : "; ", hint));
+  return failed(fmt::format("expected {}, got {}{}{}", what, in_quotes(text),
+                            hint.empty() ? "" : "; ", hint));
 }
 
 bool is_null_word(std::string_view text) {
@@ -119,7 +120,8 @@ Parsed<milliseconds> DurationRule::parse(std::string_view text) const {
     return wrong_value("a duration of at most 365d", text);
   }
   const milliseconds duration(static_cast<milliseconds::rep>(*value));
-  if (duration < min) return wrong_value(fmt::format("a duration of at least {}", to_text(min)), text);
+  if (duration < min)
+    return wrong_value(fmt::format("a duration of at least {}", to_text(min)), text);
   return duration;
 }
 
@@ -180,7 +182,8 @@ std::string TextRule::expected() const { return std::string(what); }
 
 Parsed<std::string> TextRule::parse(std::string_view text) const {
   if (text.empty()) return wrong_value(what, text);
-  if (text.find('\0') != std::string_view::npos) return wrong_value(what, text, "it has a NUL byte");
+  if (text.find('\0') != std::string_view::npos)
+    return wrong_value(what, text, "it has a NUL byte");
   return std::string(text);
 }
 
@@ -199,7 +202,8 @@ std::string ProbeRule::expected() const { return "a path such as /healthz"; }
 Parsed<std::string> ProbeRule::parse(std::string_view text) const {
   const bool visible = std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f; });
   if (!text.starts_with('/')) return wrong_value(expected(), text, "it begins with '/'");
-  if (!visible) return wrong_value(expected(), text, "percent-encode spaces and letters beyond ASCII");
+  if (!visible)
+    return wrong_value(expected(), text, "percent-encode spaces and letters beyond ASCII");
   if (text.find('#') != std::string_view::npos) return wrong_value(expected(), text, "without '#'");
   return std::string(text);
 }

@@ -11,9 +11,11 @@
 namespace appserver::net {
 namespace {
 
-// Connections taken in one turn of the loop, so that a flood of them does not starve those that are open.
+// Connections taken in one turn of the loop, so that a flood of them does not starve those that are
+// open.
 constexpr int kBatch = 64;
-// While the process is out of descriptors or memory; well above a spin, well below a client's patience.
+// While the process is out of descriptors or memory; well above a spin, well below a client's
+// patience.
 constexpr std::chrono::milliseconds kBackOff{100};
 
 bool is_shortage(int error) {
@@ -39,7 +41,8 @@ void Acceptor::resume() {
 void Acceptor::wait() {
   if (waiting_ || stopped_ || !hooks_.has_room()) return;
   waiting_ = true;
-  listener_.async_wait(listener_.wait_read, [this, alive = std::weak_ptr(alive_)](const boost::system::error_code& error) {
+  listener_.async_wait(listener_.wait_read, [this, alive = std::weak_ptr(alive_)](
+                                                const boost::system::error_code& error) {
     if (alive.expired()) return;
     waiting_ = false;
     if (!error && !stopped_) on_readable();
@@ -53,7 +56,8 @@ void Acceptor::on_readable() {
 Acceptor::Batch Acceptor::accept_batch() {
   for (int count = 0; count < kBatch; ++count) {
     if (!hooks_.has_room()) return Batch::more;
-    const int fd = ::accept4(listener_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd =
+        ::accept4(listener_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       hooks_.accepted(os::Fd(fd));
       if (stopped_) return Batch::drained;
@@ -64,7 +68,8 @@ Acceptor::Batch Acceptor::accept_batch() {
       back_off(errno);
       return Batch::blocked;
     }
-    // accept(2): anything else is the fault of the one connection that was at the head of the queue.
+    // accept(2): anything else is the fault of the one connection that was at the head of the
+    // queue.
   }
   return Batch::more;
 }
@@ -73,11 +78,12 @@ void Acceptor::back_off(int error) {
   hooks_.complain(os::SystemError(error, "accept()").what());
   waiting_ = true;
   retry_.expires_after(kBackOff);
-  retry_.async_wait([this, alive = std::weak_ptr(alive_)](const boost::system::error_code& aborted) {
-    if (alive.expired()) return;
-    waiting_ = false;
-    if (!aborted) wait();
-  });
+  retry_.async_wait(
+      [this, alive = std::weak_ptr(alive_)](const boost::system::error_code& aborted) {
+        if (alive.expired()) return;
+        waiting_ = false;
+        if (!aborted) wait();
+      });
 }
 
 void Acceptor::stop(bool empty_queue) {

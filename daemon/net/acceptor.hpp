@@ -16,9 +16,10 @@ namespace appserver::net {
 class Acceptor final {
  public:
   struct Hooks {
-    std::function<bool()> has_room;                     // false: leave connections in the kernel's queue
-    std::function<void(os::Fd)> accepted;               // non-blocking, close-on-exec
-    std::function<void(const std::string&)> complain;   // accept(2) fails for want of a resource; said at most once a second
+    std::function<bool()> has_room;        // false: leave connections in the kernel's queue
+    std::function<void(os::Fd)> accepted;  // non-blocking, close-on-exec
+    std::function<void(const std::string&)>
+        complain;  // accept(2) fails for want of a resource; said at most once a second
   };
 
   Acceptor(boost::asio::io_context& context, os::Fd listener, Hooks hooks);
@@ -30,8 +31,8 @@ class Acceptor final {
   // To be called when has_room turned true again.
   void resume();
 
-  // Stops, with our descriptor closed. With `empty_queue`, takes first what clients have already queued: for a socket that
-  // nobody accepts from afterwards.
+  // Stops, with our descriptor closed. With `empty_queue`, takes first what clients have already
+  // queued: for a socket that nobody accepts from afterwards.
   void stop(bool empty_queue);
 
  private:

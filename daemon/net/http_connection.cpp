@@ -14,7 +14,8 @@
 namespace appserver::net {
 namespace {
 
-// A body that comes more slowly than this is a client that holds a connection on purpose (mod_reqtimeout's MinRate).
+// A body that comes more slowly than this is a client that holds a connection on purpose
+// (mod_reqtimeout's MinRate).
 constexpr std::uint64_t kMinBodyRate = 500;  // bytes a second
 
 std::string describe_peer(int fd) {
@@ -71,7 +72,8 @@ void HttpConnection::turn(std::string_view data) {
   flush();
   // Whatever became of it: no other connection may find it there.
   server_.cork_.clear();
-  if (server_.cork_.capacity() > 2 * HttpServer::kMaxPendingOutput) std::string().swap(server_.cork_);
+  if (server_.cork_.capacity() > 2 * HttpServer::kMaxPendingOutput)
+    std::string().swap(server_.cork_);
   next_wait();
 }
 
@@ -256,8 +258,9 @@ void HttpConnection::forget_exchange() {
 
 bool HttpConnection::send_some(std::string_view data, std::size_t& sent) {
   sent = 0;
-  const auto put = os::retry_on_interrupt(
-      [&] { return ::send(socket_.native_handle(), data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT); });
+  const auto put = os::retry_on_interrupt([&] {
+    return ::send(socket_.native_handle(), data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  });
   if (put >= 0) {
     sent = static_cast<std::size_t>(put);
     return true;
@@ -345,7 +348,8 @@ void HttpConnection::on_timeout() {
     // The plugin takes the time it needs; its answer sets the next timeout.
   } else if (in_body_) {
     const std::uint64_t received = reader_->body_received();
-    const auto seconds = static_cast<std::uint64_t>(server_.limits_.header_timeout.count()) / 1000 + 1;
+    const auto seconds =
+        static_cast<std::uint64_t>(server_.limits_.header_timeout.count()) / 1000 + 1;
     if (received - body_seen_ >= kMinBodyRate * seconds) {
       body_seen_ = received;
       server_.wheel_.set(*this, server_.limits_.header_timeout);
@@ -406,8 +410,9 @@ void HttpConnection::on_readable() {
   // A wait from before the connection became busy: what has come is read when its turn is.
   if (exchange_ != 0 || pending_output() > 0 || close_when_sent_) return;
   auto& scratch = server_.scratch_;
-  const auto got = os::retry_on_interrupt(
-      [&] { return ::recv(socket_.native_handle(), scratch.data(), scratch.size(), MSG_DONTWAIT); });
+  const auto got = os::retry_on_interrupt([&] {
+    return ::recv(socket_.native_handle(), scratch.data(), scratch.size(), MSG_DONTWAIT);
+  });
   if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
     wait_for_input();
     return;
@@ -436,8 +441,8 @@ void HttpConnection::end_after_answer() {
     close();
     return;
   }
-  // Bytes that nobody reads would turn our close into a reset, and the answer could be lost with it. In a drain a client that
-  // does not expect the end may be sending just now.
+  // Bytes that nobody reads would turn our close into a reset, and the answer could be lost with
+  // it. In a drain a client that does not expect the end may be sending just now.
   ::shutdown(socket_.native_handle(), SHUT_WR);
   lingering_ = true;
   wait_for_input();
@@ -446,8 +451,9 @@ void HttpConnection::end_after_answer() {
 
 void HttpConnection::discard_input() {
   auto& scratch = server_.scratch_;
-  const auto got = os::retry_on_interrupt(
-      [&] { return ::recv(socket_.native_handle(), scratch.data(), scratch.size(), MSG_DONTWAIT); });
+  const auto got = os::retry_on_interrupt([&] {
+    return ::recv(socket_.native_handle(), scratch.data(), scratch.size(), MSG_DONTWAIT);
+  });
   if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))) {
     wait_for_input();
     return;

@@ -12,9 +12,9 @@
 
 namespace appserver::net {
 
-// Waits for readiness and reads by itself into the worker's scratch buffer, so that an idle connection holds no buffer and has no byte
-// outside the kernel: that is what makes handing it over free of races. Owned by HttpServer, which keeps it while a wait
-// of it is outstanding.
+// Waits for readiness and reads by itself into the worker's scratch buffer, so that an idle
+// connection holds no buffer and has no byte outside the kernel: that is what makes handing it over
+// free of races. Owned by HttpServer, which keeps it while a wait of it is outstanding.
 class HttpConnection final : private TimerWheel::Entry {
  public:
   HttpConnection(HttpServer& server, std::uint32_t index, os::Fd socket, std::string received);
@@ -71,26 +71,26 @@ class HttpConnection final : private TimerWheel::Entry {
 
   HttpServer& server_;
   boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type> socket_;
-  std::string input_;                           // read, not yet consumed
-  std::string output_;                          // what the kernel would not take yet
+  std::string input_;   // read, not yet consumed
+  std::string output_;  // what the kernel would not take yet
   std::size_t output_sent_ = 0;
   std::string remote_;
-  std::unique_ptr<http::RequestReader> reader_; // while in the middle of a request
+  std::unique_ptr<http::RequestReader> reader_;  // while in the middle of a request
   appserver_exchange exchange_ = 0;
-  std::uint64_t body_left_ = 0;                 // of a streamed answer of known length
-  std::uint64_t body_seen_ = 0;                 // of the request, when its rate was last looked at
+  std::uint64_t body_left_ = 0;  // of a streamed answer of known length
+  std::uint64_t body_seen_ = 0;  // of the request, when its rate was last looked at
   http::AnswerTo answer_to_;
   http::BodyMode body_mode_ = http::BodyMode::none;
   std::uint32_t index_;
-  std::uint32_t outstanding_ = 0;               // handlers that will still run
+  std::uint32_t outstanding_ = 0;  // handlers that will still run
   bool reading_ = false;
   bool writing_ = false;
   bool in_turn_ = false;
   bool deferred_ = false;
   bool streaming_ = false;
   bool in_body_ = false;
-  bool timing_request_ = false;                 // the wheel holds the limit of the head or the body at hand
-  bool timing_output_ = false;                  // the wheel holds the limit of a client that takes nothing
+  bool timing_request_ = false;  // the wheel holds the limit of the head or the body at hand
+  bool timing_output_ = false;   // the wheel holds the limit of a client that takes nothing
   bool close_when_sent_ = false;
   bool lingering_ = false;
   bool refused_ = false;

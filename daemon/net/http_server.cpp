@@ -8,8 +8,8 @@
 namespace appserver::net {
 namespace {
 
-// What one read takes at most: enough for a batch of pipelined requests, little enough that what is left of it fits into one
-// message to a successor.
+// What one read takes at most: enough for a batch of pipelined requests, little enough that what is
+// left of it fits into one message to a successor.
 constexpr std::size_t kScratch = std::size_t{64} << 10;
 
 }  // namespace
@@ -88,11 +88,12 @@ void HttpServer::connection_ended() {
 
 void HttpServer::hand_over(Sink sink) {
   sink_ = std::move(sink);
-  // A sink that finds the successor gone turns this into a polite drain, and serves again what it was given.
+  // A sink that finds the successor gone turns this into a polite drain, and serves again what it
+  // was given.
   for (std::size_t index = 0; sink_ && index < connections_.size(); ++index) {
     HttpConnection* connection = connections_[index].get();
-    if (connection == nullptr || connection->closed_ || connection->busy() || connection->scheduled_ ||
-        connection->lingering_ || connection->close_when_sent_) {
+    if (connection == nullptr || connection->closed_ || connection->busy() ||
+        connection->scheduled_ || connection->lingering_ || connection->close_when_sent_) {
       continue;
     }
     connection->move_to_successor();
@@ -122,7 +123,8 @@ std::size_t HttpServer::cut() {
   return busy;
 }
 
-std::int32_t HttpServer::respond(appserver_exchange exchange, const appserver_http_response& response) {
+std::int32_t HttpServer::respond(appserver_exchange exchange,
+                                 const appserver_http_response& response) {
   HttpConnection* connection = find(exchange);
   return connection == nullptr ? APPSERVER_GONE : connection->respond(response);
 }

@@ -24,11 +24,14 @@ using std::chrono::milliseconds;
 struct HttpLimits {
   http::RequestLimits request;
   std::uint32_t max_connections = 10'000;
-  milliseconds header_timeout{10'000};  // first byte to whole head; also the grace before the body's minimum rate counts
-  milliseconds idle_timeout{75'000};    // between requests, and for a client that takes no bytes of its answer
+  milliseconds header_timeout{
+      10'000};  // first byte to whole head; also the grace before the body's minimum rate counts
+  milliseconds idle_timeout{
+      75'000};  // between requests, and for a client that takes no bytes of its answer
 };
 
-// Gets each whole request. The views are valid during the call; an answer is given through HttpServer, then or later. No exception.
+// Gets each whole request. The views are valid during the call; an answer is given through
+// HttpServer, then or later. No exception.
 class RequestHandler {
  public:
   virtual ~RequestHandler() = default;
@@ -42,9 +45,11 @@ class HttpConnection;
 // All members on the loop's thread.
 class HttpServer final {
  public:
-  // Bytes of answers waiting for a slow client before a connection takes no further request and `write` says LIMIT.
+  // Bytes of answers waiting for a slow client before a connection takes no further request and
+  // `write` says LIMIT.
   static constexpr std::size_t kMaxPendingOutput = std::size_t{1} << 20;
-  // How long a connection that we end may still deliver what the client has sent, so that the answer is not lost to a reset.
+  // How long a connection that we end may still deliver what the client has sent, so that the
+  // answer is not lost to a reset.
   static constexpr milliseconds kLinger{1'000};
 
   HttpServer(boost::asio::io_context& context, const HttpLimits& limits, RequestHandler& handler,
@@ -53,32 +58,37 @@ class HttpServer final {
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
-  // Serves a connected, non-blocking stream socket. `received`: bytes that were read from it already, by a predecessor.
+  // Serves a connected, non-blocking stream socket. `received`: bytes that were read from it
+  // already, by a predecessor.
   void serve(os::Fd connection, std::string received = {});
 
   bool has_room() const { return count_ < limits_.max_connections; }
   std::size_t connections() const { return count_; }
-  // Called when a connection has ended or was handed over, from within its last turn: must not destroy the server.
+  // Called when a connection has ended or was handed over, from within its last turn: must not
+  // destroy the server.
   void on_fewer(std::function<void()> call) { on_fewer_ = std::move(call); }
 
   // To be called each TimerWheel::kTick.
   void tick();
 
-  // From now on each connection goes to `sink` as soon as nothing is in flight on it, with the bytes read ahead. The sink may
-  // call drain_politely() and serve(): the handover is over then.
+  // From now on each connection goes to `sink` as soon as nothing is in flight on it, with the
+  // bytes read ahead. The sink may call drain_politely() and serve(): the handover is over then.
   using Sink = std::function<void(os::Fd connection, std::string received)>;
   void hand_over(Sink sink);
 
-  // From now on answers say `Connection: close`, and a connection without a request ends after kLinger.
+  // From now on answers say `Connection: close`, and a connection without a request ends after
+  // kLinger.
   void drain_politely();
 
-  // Ends everything at once; gives the number of connections that had a request in flight or an answer not fully sent.
+  // Ends everything at once; gives the number of connections that had a request in flight or an
+  // answer not fully sent.
   std::size_t cut();
 
   // Host side of "http/1"; see abi/http.h.
   std::int32_t respond(appserver_exchange exchange, const appserver_http_response& response);
   std::int32_t defer(appserver_exchange exchange);
-  std::int32_t start(appserver_exchange exchange, const appserver_http_response& response, std::int64_t content_length);
+  std::int32_t start(appserver_exchange exchange, const appserver_http_response& response,
+                     std::int64_t content_length);
   std::int32_t write(appserver_exchange exchange, std::string_view piece);
   std::int32_t finish(appserver_exchange exchange);
   std::int32_t abort(appserver_exchange exchange);
@@ -89,7 +99,8 @@ class HttpServer final {
  private:
   friend class HttpConnection;
 
-  // An exchange is its connection's place in the table under a count that makes it unique for the worker's life.
+  // An exchange is its connection's place in the table under a count that makes it unique for the
+  // worker's life.
   static constexpr unsigned kIndexBits = 20;
 
   HttpConnection* find(appserver_exchange exchange);
@@ -105,8 +116,9 @@ class HttpServer final {
   telemetry::WorkerPage& page_;
   TimerWheel wheel_;
   http::DateCache date_;
-  std::unique_ptr<http::RequestReader> reader_;   // lent to a connection that is in the middle of a request
-  std::string cork_;                              // answers of the turn at hand
+  std::unique_ptr<http::RequestReader>
+      reader_;        // lent to a connection that is in the middle of a request
+  std::string cork_;  // answers of the turn at hand
   std::vector<char> scratch_;
   std::vector<std::unique_ptr<HttpConnection>> connections_;
   std::vector<std::uint32_t> free_;

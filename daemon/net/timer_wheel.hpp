@@ -8,7 +8,8 @@
 
 namespace appserver::net {
 
-// Setting a timeout later than the one before costs one store: an entry is looked at again only when its old place comes up.
+// Setting a timeout later than the one before costs one store: an entry is looked at again only
+// when its old place comes up.
 class TimerWheel final {
  public:
   using milliseconds = std::chrono::milliseconds;
@@ -52,7 +53,8 @@ class TimerWheel final {
 
   // Fires between `delay` and `delay` plus two ticks from now.
   void set(Entry& entry, milliseconds delay) {
-    entry.deadline_ = now_ + 1 + static_cast<std::uint64_t>((delay + kTick - milliseconds(1)) / kTick);
+    entry.deadline_ =
+        now_ + 1 + static_cast<std::uint64_t>((delay + kTick - milliseconds(1)) / kTick);
     if (entry.node_.next == nullptr || entry.place_ > entry.deadline_) place(entry);
   }
 

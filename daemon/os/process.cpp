@@ -17,9 +17,11 @@ namespace {
 
 // What a service manager tells the process that it started: in a child it would speak for us.
 bool is_for_us_alone(std::string_view entry) {
-  constexpr std::array<std::string_view, 6> kNames{"NOTIFY_SOCKET=", "WATCHDOG_USEC=", "WATCHDOG_PID=",
-                                                   "LISTEN_FDS=",    "LISTEN_PID=",    "LISTEN_FDNAMES="};
-  return std::ranges::any_of(kNames, [entry](std::string_view name) { return entry.starts_with(name); });
+  constexpr std::array<std::string_view, 6> kNames{
+      "NOTIFY_SOCKET=", "WATCHDOG_USEC=", "WATCHDOG_PID=",
+      "LISTEN_FDS=",    "LISTEN_PID=",    "LISTEN_FDNAMES="};
+  return std::ranges::any_of(kNames,
+                             [entry](std::string_view name) { return entry.starts_with(name); });
 }
 
 }  // namespace

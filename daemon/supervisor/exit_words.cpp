@@ -13,8 +13,9 @@ constexpr int kCannotExec = 127;
 
 std::string describe_end(const WorkerEnd& end, const std::string& build) {
   if (!end.failure.empty()) return end.failure;
-  const std::string where =
-      end.hook == telemetry::Hook::none ? "" : fmt::format(" in {}", telemetry::to_string(end.hook));
+  const std::string where = end.hook == telemetry::Hook::none
+                                ? ""
+                                : fmt::format(" in {}", telemetry::to_string(end.hook));
   const std::string what = fmt::format("{}, build {}", where, build.substr(0, 7));
   if (end.status.signalled) {
     return os::signal_name(end.status.code) + what + (end.status.core ? " (core dumped)" : "");

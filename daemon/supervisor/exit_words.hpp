@@ -10,12 +10,13 @@ namespace appserver::supervisor {
 
 struct WorkerEnd {
   os::ExitStatus status;
-  bool said_stopped = false;      // it ended as a worker should
-  std::string failure;            // what it said of its failure to start
+  bool said_stopped = false;                     // it ended as a worker should
+  std::string failure;                           // what it said of its failure to start
   telemetry::Hook hook = telemetry::Hook::none;  // where in the plugin it was
 };
 
-// "SIGSEGV in on_request, build 7be2d44" · "on_worker_start: prices.db: not found" · "exited with status 0 in on_worker_start".
+// "SIGSEGV in on_request, build 7be2d44" · "on_worker_start: prices.db: not found" · "exited with
+// status 0 in on_worker_start".
 std::string describe_end(const WorkerEnd& end, const std::string& build);
 
 }  // namespace appserver::supervisor

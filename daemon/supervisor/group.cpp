@@ -46,7 +46,8 @@ Time now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 
-Group::Group(const SpawnContext& context, ReleasePtr release, config::LogLevel log_level, Hooks hooks)
+Group::Group(const SpawnContext& context, ReleasePtr release, config::LogLevel log_level,
+             Hooks hooks)
     : context_(context),
       log_level_(log_level),
       hooks_(std::move(hooks)),
@@ -130,18 +131,20 @@ void Group::carry_out(const effect::Spawn& spawn) {
   Process& process = processes_[spawn.worker];
   process.generation = boot.generation;
   try {
-    process.process = WorkerProcess::start(context_, boot, listeners_.of_slot(spawn.slot), std::move(hooks));
+    process.process =
+        WorkerProcess::start(context_, boot, listeners_.of_slot(spawn.slot), std::move(hooks));
     log(Level::debug, spawn.slot, process.process->pid(), "started");
   } catch (const std::exception& error) {
     log(Level::error, spawn.slot, 0, fmt::format("cannot start a worker: {}", error.what()));
     last_exits_[spawn.slot] = fmt::format("cannot start: {}", error.what());
     // Not from here: the machine is still telling us what to do.
-    boost::asio::post(context_.io, [alive = alive_, id = spawn.worker, why = std::string(error.what())] {
-      if (*alive == nullptr) return;
-      Group& self = **alive;
-      self.processes_.erase(id);
-      self.apply(self.machine_.worker_gone(id, why, now()));
-    });
+    boost::asio::post(context_.io,
+                      [alive = alive_, id = spawn.worker, why = std::string(error.what())] {
+                        if (*alive == nullptr) return;
+                        Group& self = **alive;
+                        self.processes_.erase(id);
+                        self.apply(self.machine_.worker_gone(id, why, now()));
+                      });
   }
 }
 
@@ -149,7 +152,8 @@ void Group::carry_out(const effect::Probe& probe) {
   WorkerProcess* process = find(probe.worker);
   if (process == nullptr) return;
   auto answered = [alive = alive_, id = probe.worker](bool passed, const std::string& why) {
-    if (*alive != nullptr) (*alive)->apply((*alive)->machine_.worker_probed(id, passed, why, now()));
+    if (*alive != nullptr)
+      (*alive)->apply((*alive)->machine_.worker_probed(id, passed, why, now()));
   };
   try {
     auto [ours, theirs] = os::make_socket_pair(SOCK_STREAM);
@@ -158,7 +162,8 @@ void Group::carry_out(const effect::Probe& probe) {
     probe_http(context_.io, std::move(ours), reload.probe, reload.start_timeout, answered);
   } catch (const std::exception& error) {
     // Not from here: the machine is still telling us what to do.
-    boost::asio::post(context_.io, [answered, why = std::string(error.what())] { answered(false, why); });
+    boost::asio::post(context_.io,
+                      [answered, why = std::string(error.what())] { answered(false, why); });
   }
 }
 
@@ -167,7 +172,8 @@ void Group::carry_out(const effect::Serve& serve) {
   const WorkerView* view = machine_.find(serve.worker);
   if (process == nullptr || view == nullptr) return;
   process->send(make_message(Kind::serve));
-  log(Level::info, view->slot, process->pid(), fmt::format("ready, build {}", process->build().substr(0, 7)));
+  log(Level::info, view->slot, process->pid(),
+      fmt::format("ready, build {}", process->build().substr(0, 7)));
   had_outcome(view->slot);
 }
 
@@ -185,7 +191,8 @@ void Group::carry_out(const effect::Drain& drain) {
     successor->send(make_message(Kind::adopt), {taking.get()});
     process->send(make_message(Kind::drain, 0, timeout), {giving.get()});
   } catch (const std::exception& error) {
-    context_.log.warning("{}: connections are drained instead of handed over: {}", name(), error.what());
+    context_.log.warning("{}: connections are drained instead of handed over: {}", name(),
+                         error.what());
     process->send(make_message(Kind::drain, 0, timeout));
   }
 }
@@ -194,23 +201,27 @@ void Group::carry_out(const effect::Signal& signal) {
   WorkerProcess* process = find(signal.worker);
   const WorkerView* view = machine_.find(signal.worker);
   if (process == nullptr) return;
-  if (view != nullptr) log(Level::warning, view->slot, process->pid(), fmt::format("killed: {}", signal.why));
+  if (view != nullptr)
+    log(Level::warning, view->slot, process->pid(), fmt::format("killed: {}", signal.why));
   process->signal(signal.signal);
 }
 
 void Group::carry_out(const effect::Lend& lend) {
   const std::vector<int> sockets = listeners_.to_lend(lend.slot);
   if (sockets.empty()) return;
-  if (WorkerProcess* process = find(lend.to)) process->send(make_message(Kind::lend, lend.slot), sockets);
+  if (WorkerProcess* process = find(lend.to))
+    process->send(make_message(Kind::lend, lend.slot), sockets);
 }
 
 void Group::carry_out(const effect::Reclaim& reclaim) {
-  if (WorkerProcess* process = find(reclaim.from)) process->send(make_message(Kind::reclaim, reclaim.slot));
+  if (WorkerProcess* process = find(reclaim.from))
+    process->send(make_message(Kind::reclaim, reclaim.slot));
 }
 
 void Group::carry_out(const effect::Restarting& restarting) {
-  const std::string when =
-      restarting.delay.count() == 0 ? "restarting at once" : fmt::format("next start in {} ms", restarting.delay.count());
+  const std::string when = restarting.delay.count() == 0
+                               ? "restarting at once"
+                               : fmt::format("next start in {} ms", restarting.delay.count());
   log(restarting.crash_loop ? Level::error : Level::warning, restarting.slot, 0,
       restarting.crash_loop ? "crash-loop: " + when : when);
 }
@@ -241,13 +252,15 @@ void Group::carry_out(const effect::Progress& progress) {
       event.cut = progress.cut;
       event.handed_over = std::exchange(handed_over_[progress.slot], 0);
       if (progress.cut > 0) {
-        log(Level::warning, progress.slot, 0, fmt::format("{} connections were cut at the drain timeout", progress.cut));
+        log(Level::warning, progress.slot, 0,
+            fmt::format("{} connections were cut at the drain timeout", progress.cut));
       }
       break;
     case Step::slot_failed:
       event.kind = EventKind::slot_failed;
       if (progress.text.empty()) event.text = last_exits_[progress.slot].value_or("");
-      log(Level::error, progress.slot, event.pid.value_or(0), fmt::format("successor failed: {}", event.text));
+      log(Level::error, progress.slot, event.pid.value_or(0),
+          fmt::format("successor failed: {}", event.text));
       break;
     case Step::reverting:
       event.kind = EventKind::message;
@@ -292,7 +305,8 @@ void Group::on_gone(WorkerId worker, const WorkerEnd& end) {
   if (found == processes_.end() || view == nullptr) return;
   const std::shared_ptr<WorkerProcess> process = found->second.process;
   const std::uint32_t slot = view->slot;
-  const bool expected = (end.said_stopped && view->draining && !end.status.signalled) || (view->killed && view->role != Role::current);
+  const bool expected = (end.said_stopped && view->draining && !end.status.signalled) ||
+                        (view->killed && view->role != Role::current);
   const std::string words = describe_end(end, process->build());
   if (expected) {
     log(Level::info, slot, process->pid(), words);

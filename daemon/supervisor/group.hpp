@@ -35,8 +35,8 @@ class Group final {
   ~Group();
 
   void start();
-  // Replaces all workers by `release`; only while idle. `rolled` is called once, and with it the release is the group's own
-  // if the outcome is done.
+  // Replaces all workers by `release`; only while idle. `rolled` is called once, and with it the
+  // release is the group's own if the outcome is done.
   void roll(ReleasePtr release, OnEvent on_event, OnRolled rolled);
   // A reload left this group alone.
   void tell_kept();

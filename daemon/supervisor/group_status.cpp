@@ -15,7 +15,8 @@ std::map<std::string, double> read_metrics(const telemetry::WorkerPage& page) {
     const double value = metric.value.load(std::memory_order_relaxed);
     // The worker may have written anything here.
     const std::string_view name = metric.name_view();
-    const bool clean = name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string_view::npos;
+    const bool clean =
+        name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string_view::npos;
     if (clean && std::isfinite(value)) result.emplace(name, value);
   }
   return result;
@@ -39,7 +40,8 @@ control::WorkerStatus Group::worker_status(WorkerId worker, const WorkerView& vi
   status.pid = process.pid();
   status.generation = found->second.generation;
   status.build = process.build().substr(0, 12);
-  status.uptime = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - process.started());
+  status.uptime = std::chrono::duration_cast<std::chrono::seconds>(
+      std::chrono::steady_clock::now() - process.started());
   status.requests = page.requests.get();
   status.in_flight = page.in_flight.get();
   status.connections = page.connections.get();
@@ -53,7 +55,8 @@ control::WorkerStatus Group::absent_status(std::uint32_t index) const {
   const auto now = std::chrono::steady_clock::now();
   control::WorkerStatus status;
   status.slot = index;
-  status.state = slot.policy.in_crash_loop(now) ? control::WorkerState::crash_loop : control::WorkerState::backoff;
+  status.state = slot.policy.in_crash_loop(now) ? control::WorkerState::crash_loop
+                                                : control::WorkerState::backoff;
   status.restarts = slot.restarts;
   status.last_exit = last_exits_[index];
   if (slot.next_try) {
@@ -84,7 +87,8 @@ control::GroupStatus Group::status() const {
   status.plugin = config.plugin.native();
   status.count = config.count;
   status.ready = machine_.ready_count();
-  status.build = control::BuildStatus{build.sha256, build.build_id, build.name, build.version, build.abi};
+  status.build =
+      control::BuildStatus{build.sha256, build.build_id, build.name, build.version, build.abi};
   status.state = state();
   status.reloading = machine_.rolling();
   for (std::uint32_t index = 0; index < machine_.slots().size(); ++index) {

@@ -53,7 +53,8 @@ SocketAddress make_address(const config::Listen& listen, std::uint16_t port) {
 }
 
 void set_option(int socket, int level, int option, int value, const std::string& where) {
-  os::check(::setsockopt(socket, level, option, &value, sizeof(value)), "{}: setsockopt({})", where, option);
+  os::check(::setsockopt(socket, level, option, &value, sizeof(value)), "{}: setsockopt({})", where,
+            option);
 }
 
 os::Fd listen_tcp(const config::Listen& listen, std::uint16_t port) {
@@ -65,34 +66,43 @@ os::Fd listen_tcp(const config::Listen& listen, std::uint16_t port) {
   set_option(socket.get(), SOL_SOCKET, SO_REUSEPORT, 1, listen.text);
   // Inherited by accepted connections: answers are gathered by us, not by the kernel.
   set_option(socket.get(), IPPROTO_TCP, TCP_NODELAY, 1, listen.text);
-  if (family == AF_INET6) set_option(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, listen.host == "*" ? 0 : 1, listen.text);
-  os::check(::bind(socket.get(), address.get(), address.length), "listening on {}: bind()", listen.text);
+  if (family == AF_INET6)
+    set_option(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, listen.host == "*" ? 0 : 1, listen.text);
+  os::check(::bind(socket.get(), address.get(), address.length), "listening on {}: bind()",
+            listen.text);
   return socket;
 }
 
-// SO_REUSEPORT would let a second daemon of the same user share the port unseen, so a first bind is made without it.
+// SO_REUSEPORT would let a second daemon of the same user share the port unseen, so a first bind is
+// made without it.
 void ensure_free(const config::Listen& listen) {
   if (listen.port == 0) return;
   const SocketAddress address = make_address(listen, listen.port);
   const int family = address.get()->sa_family;
-  const os::Fd socket(os::check(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), "{}: socket()", listen.text));
+  const os::Fd socket(
+      os::check(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), "{}: socket()", listen.text));
   set_option(socket.get(), SOL_SOCKET, SO_REUSEADDR, 1, listen.text);
-  if (family == AF_INET6) set_option(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, listen.host == "*" ? 0 : 1, listen.text);
-  os::check(::bind(socket.get(), address.get(), address.length), "listening on {}: bind()", listen.text);
+  if (family == AF_INET6)
+    set_option(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, listen.host == "*" ? 0 : 1, listen.text);
+  os::check(::bind(socket.get(), address.get(), address.length), "listening on {}: bind()",
+            listen.text);
 }
 
 std::uint16_t bound_port(int socket) {
   SocketAddress address;
   address.length = sizeof(address.storage);
-  os::check(::getsockname(socket, reinterpret_cast<sockaddr*>(&address.storage), &address.length), "getsockname()");
-  if (address.storage.ss_family == AF_INET) return ntohs(reinterpret_cast<const sockaddr_in&>(address.storage).sin_port);
+  os::check(::getsockname(socket, reinterpret_cast<sockaddr*>(&address.storage), &address.length),
+            "getsockname()");
+  if (address.storage.ss_family == AF_INET)
+    return ntohs(reinterpret_cast<const sockaddr_in&>(address.storage).sin_port);
   return ntohs(reinterpret_cast<const sockaddr_in6&>(address.storage).sin6_port);
 }
 
 std::string address_text(const config::Listen& listen, std::uint16_t port) {
   if (listen.port != 0) return listen.text;
   const bool v6 = listen.host.find(':') != std::string::npos;
-  return fmt::format("{}://{}{}{}:{}", listen.scheme, v6 ? "[" : "", listen.host, v6 ? "]" : "", port);
+  return fmt::format("{}://{}{}{}:{}", listen.scheme, v6 ? "[" : "", listen.host, v6 ? "]" : "",
+                     port);
 }
 
 sockaddr_un unix_address(const config::Listen& listen) {
@@ -100,7 +110,8 @@ sockaddr_un unix_address(const config::Listen& listen) {
   address.sun_family = AF_UNIX;
   const std::string& path = listen.unix_path.native();
   if (path.size() >= sizeof(address.sun_path)) {
-    throw std::runtime_error(fmt::format("{}: the path is longer than {} bytes", listen.text, sizeof(address.sun_path) - 1));
+    throw std::runtime_error(fmt::format("{}: the path is longer than {} bytes", listen.text,
+                                         sizeof(address.sun_path) - 1));
   }
   std::memcpy(address.sun_path, path.data(), path.size());
   return address;
@@ -111,15 +122,22 @@ void remove_stale(const config::Listen& listen, const sockaddr_un& address) {
   struct stat status {};
   if (::lstat(address.sun_path, &status) < 0) return;
   if (!S_ISSOCK(status.st_mode)) {
-    throw std::runtime_error(fmt::format("listening on {}: there is a file that is not a socket; remove it", listen.text));
+    throw std::runtime_error(fmt::format(
+        "listening on {}: there is a file that is not a socket; remove it", listen.text));
   }
-  const os::Fd probe(os::check(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket()"));
-  const int result = ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address));
+  const os::Fd probe(
+      os::check(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket()"));
+  const int result =
+      ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address));
   if (result == 0 || errno == EAGAIN) {
-    throw std::runtime_error(fmt::format("listening on {}: another process listens there", listen.text));
+    throw std::runtime_error(
+        fmt::format("listening on {}: another process listens there", listen.text));
   }
-  // Anything else says nothing of who is behind it: no permission, or a socket of another type that is in use.
-  if (errno != ECONNREFUSED) os::throw_system_error(errno, fmt::format("listening on {}: a socket is there; connect()", listen.text));
+  // Anything else says nothing of who is behind it: no permission, or a socket of another type that
+  // is in use.
+  if (errno != ECONNREFUSED)
+    os::throw_system_error(
+        errno, fmt::format("listening on {}: a socket is there; connect()", listen.text));
   os::check(::unlink(address.sun_path), "removing the stale socket {}", listen.text);
 }
 
@@ -127,9 +145,11 @@ os::Fd bind_unix(const config::Listen& listen) {
   const sockaddr_un address = unix_address(listen);
   std::filesystem::create_directories(listen.unix_path.parent_path());
   remove_stale(listen, address);
-  os::Fd socket(os::check(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "{}: socket()", listen.text));
+  os::Fd socket(os::check(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+                          "{}: socket()", listen.text));
   const mode_t before = ::umask(0777 & ~kUnixMode);
-  const int bound = ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address));
+  const int bound =
+      ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address));
   const int error = errno;
   ::umask(before);
   if (bound < 0) os::throw_system_error(error, fmt::format("listening on {}: bind()", listen.text));
@@ -139,7 +159,8 @@ os::Fd bind_unix(const config::Listen& listen) {
 void give_to_user(const config::Listen& listen, const config::Group& group) {
   if (group.user.empty()) return;
   const os::Identity identity = os::find_identity(group.user, group.group);
-  os::check(::chown(listen.unix_path.c_str(), identity.uid, identity.gid), "{}: chown()", listen.text);
+  os::check(::chown(listen.unix_path.c_str(), identity.uid, identity.gid), "{}: chown()",
+            listen.text);
 }
 
 }  // namespace
@@ -155,7 +176,8 @@ Listeners::Listeners(const config::Group& group, std::uint32_t slots) {
 
 Listeners::~Listeners() { close(); }
 
-void Listeners::open(const config::Listen& listen, const config::Group& group, std::uint32_t slots) {
+void Listeners::open(const config::Listen& listen, const config::Group& group,
+                     std::uint32_t slots) {
   // In its place at once: what fails half-way is closed and removed with the rest.
   Address& address = sockets_.emplace_back();
   if (listen.is_unix()) {

@@ -11,8 +11,9 @@
 
 namespace appserver::supervisor {
 
-// One socket a slot for each TCP address (SO_REUSEPORT, socket(7)), so that a slot's queue of new connections outlives its
-// workers; one shared socket for each unix address. Since all are ours, no worker's end resets a client that still waits.
+// One socket a slot for each TCP address (SO_REUSEPORT, socket(7)), so that a slot's queue of new
+// connections outlives its workers; one shared socket for each unix address. Since all are ours, no
+// worker's end resets a client that still waits.
 class Listeners final {
  public:
   // Opens them all, or throws naming the address.
@@ -24,7 +25,8 @@ class Listeners final {
 
   // What the worker of a slot accepts from; descriptors stay ours.
   std::vector<int> of_slot(std::uint32_t slot) const;
-  // What a sibling needs to accept in a slot's place: nothing for shared sockets, which it has already.
+  // What a sibling needs to accept in a slot's place: nothing for shared sockets, which it has
+  // already.
   std::vector<int> to_lend(std::uint32_t slot) const;
 
   // "http://127.0.0.1:8080", with the port that the kernel chose for port 0.

@@ -46,7 +46,8 @@ std::shared_ptr<void> run_preflight(const SpawnContext& context, const Release& 
   const std::weak_ptr<Preflight> weak = preflight;
   WorkerProcess::Hooks hooks;
   hooks.message = [weak](const channel::Message& message) {
-    if (const auto self = weak.lock()) self->loaded = self->loaded || message.kind == channel::Kind::ready;
+    if (const auto self = weak.lock())
+      self->loaded = self->loaded || message.kind == channel::Kind::ready;
   };
   hooks.gone = [weak, timeout, build = release.build.sha256](const WorkerEnd& end) {
     const auto self = weak.lock();
@@ -54,7 +55,8 @@ std::shared_ptr<void> run_preflight(const SpawnContext& context, const Release& 
     if (self->loaded && end.said_stopped && !end.status.signalled) {
       self->finish({});
     } else if (self->late) {
-      self->finish(fmt::format("loading the plugin took longer than start_timeout ({} ms)", timeout.count()));
+      self->finish(fmt::format("loading the plugin took longer than start_timeout ({} ms)",
+                               timeout.count()));
     } else {
       self->finish(describe_end(end, build));
     }

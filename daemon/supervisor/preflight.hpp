@@ -1,4 +1,5 @@
-// Loads a build in a throw-away process, under the group's user and limits, before anything that runs is touched.
+// Loads a build in a throw-away process, under the group's user and limits, before anything that
+// runs is touched.
 #pragma once
 
 #include <chrono>
@@ -11,8 +12,8 @@
 
 namespace appserver::supervisor {
 
-// Calls `done` once, from the loop, with an empty reason where the plugin loads. The group's start_timeout bounds it. Throws where
-// no process can be started.
+// Calls `done` once, from the loop, with an empty reason where the plugin loads. The group's
+// start_timeout bounds it. Throws where no process can be started.
 std::shared_ptr<void> run_preflight(const SpawnContext& context, const Release& release,
                                     std::function<void(const std::string& why_not)> done);
 

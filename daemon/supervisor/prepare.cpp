@@ -32,20 +32,31 @@ std::string needs_restart(const config::Config& running, const config::Config& w
   for (const auto& group : running.groups) {
     const config::Group* now = find_group(wanted, group.name);
     if (now == nullptr) {
-      add_line(result, fmt::format("groups.{} is gone from the file; removing a group needs a restart of appserverd", group.name));
+      add_line(
+          result,
+          fmt::format(
+              "groups.{} is gone from the file; removing a group needs a restart of appserverd",
+              group.name));
       continue;
     }
     if (now->count != group.count) {
-      add_line(result, fmt::format("groups.{}.count has changed from {} to {}; that needs a restart of appserverd",
-                                   group.name, group.count, now->count));
+      add_line(result,
+               fmt::format(
+                   "groups.{}.count has changed from {} to {}; that needs a restart of appserverd",
+                   group.name, group.count, now->count));
     }
     if (now->listen != group.listen) {
-      add_line(result, fmt::format("groups.{}.listen has changed; that needs a restart of appserverd", group.name));
+      add_line(result,
+               fmt::format("groups.{}.listen has changed; that needs a restart of appserverd",
+                           group.name));
     }
   }
   for (const auto& group : wanted.groups) {
     if (find_group(running, group.name) == nullptr) {
-      add_line(result, fmt::format("groups.{} is new in the file; adding a group needs a restart of appserverd", group.name));
+      add_line(
+          result,
+          fmt::format("groups.{} is new in the file; adding a group needs a restart of appserverd",
+                      group.name));
     }
   }
   return result;
@@ -55,7 +66,8 @@ std::string needs_restart(const config::Config& running, const config::Config& w
 
 void check_identity(const config::Group& group) {
   if (group.user.empty()) {
-    if (!group.group.empty()) throw std::runtime_error(fmt::format("groups.{}.group: name a `user`, too", group.name));
+    if (!group.group.empty())
+      throw std::runtime_error(fmt::format("groups.{}.group: name a `user`, too", group.name));
     return;
   }
   os::Identity identity;
@@ -65,7 +77,8 @@ void check_identity(const config::Group& group) {
     throw std::runtime_error(fmt::format("groups.{}.user: {}", group.name, error.what()));
   }
   if (::geteuid() == 0 || ::geteuid() == identity.uid) return;
-  throw std::runtime_error(fmt::format("groups.{}.user: becoming '{}' needs appserverd to run as root", group.name, group.user));
+  throw std::runtime_error(fmt::format(
+      "groups.{}.user: becoming '{}' needs appserverd to run as root", group.name, group.user));
 }
 
 Prepared prepare(const PrepareRequest& request, plugin::Store& store) {
@@ -84,7 +97,8 @@ Prepared prepare(const PrepareRequest& request, plugin::Store& store) {
     const config::Group& group = result.configs.at(name);
     try {
       check_identity(group);
-      result.releases[name] = std::make_shared<const Release>(Release{request.release, group, store.add(group.plugin)});
+      result.releases[name] =
+          std::make_shared<const Release>(Release{request.release, group, store.add(group.plugin)});
     } catch (const std::exception& error) {
       add_line(result.refusal, fmt::format("{}: {}", name, error.what()));
     }

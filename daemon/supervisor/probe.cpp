@@ -34,24 +34,27 @@ struct Probe : std::enable_shared_from_this<Probe> {
     request.set(http::field::user_agent, "appserverd-probe");
     request.set(http::field::connection, "close");
     parser.body_limit(kMaxAnswer);
-    http::async_write(stream, request, [self = shared_from_this()](const error_code& error, std::size_t) {
-      if (error) {
-        self->finish(false, error.message());
-      } else {
-        self->read();
-      }
-    });
+    http::async_write(stream, request,
+                      [self = shared_from_this()](const error_code& error, std::size_t) {
+                        if (error) {
+                          self->finish(false, error.message());
+                        } else {
+                          self->read();
+                        }
+                      });
   }
 
   void read() {
-    http::async_read(stream, buffer, parser, [self = shared_from_this()](const error_code& error, std::size_t) {
-      if (error) {
-        self->finish(false, fmt::format("GET {}: {}", self->path, error.message()));
-        return;
-      }
-      const unsigned status = self->parser.get().result_int();
-      self->finish(status >= 200 && status < 400, fmt::format("GET {} answered {}", self->path, status));
-    });
+    http::async_read(
+        stream, buffer, parser, [self = shared_from_this()](const error_code& error, std::size_t) {
+          if (error) {
+            self->finish(false, fmt::format("GET {}: {}", self->path, error.message()));
+            return;
+          }
+          const unsigned status = self->parser.get().result_int();
+          self->finish(status >= 200 && status < 400,
+                       fmt::format("GET {} answered {}", self->path, status));
+        });
   }
 
   void finish(bool passed, const std::string& why) { std::exchange(done, nullptr)(passed, why); }
@@ -67,7 +70,8 @@ struct Probe : std::enable_shared_from_this<Probe> {
 }  // namespace
 
 void probe_http(boost::asio::io_context& context, os::Fd socket, const std::string& path,
-                std::chrono::milliseconds timeout, std::function<void(bool, const std::string&)> done) {
+                std::chrono::milliseconds timeout,
+                std::function<void(bool, const std::string&)> done) {
   std::make_shared<Probe>(context, std::move(socket), path, std::move(done))->run(timeout);
 }
 

@@ -10,9 +10,10 @@
 
 namespace appserver::supervisor {
 
-// GETs `path` over `socket` and calls `done` once: passed with a 2xx or 3xx answer, otherwise with the reason. Never later than
-// `timeout`.
-void probe_http(boost::asio::io_context& context, os::Fd socket, const std::string& path, std::chrono::milliseconds timeout,
+// GETs `path` over `socket` and calls `done` once: passed with a 2xx or 3xx answer, otherwise with
+// the reason. Never later than `timeout`.
+void probe_http(boost::asio::io_context& context, os::Fd socket, const std::string& path,
+                std::chrono::milliseconds timeout,
                 std::function<void(bool passed, const std::string& why)> done);
 
 }  // namespace appserver::supervisor

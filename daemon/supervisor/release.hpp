@@ -1,4 +1,5 @@
-// What a group runs: its configuration and the build of its plugin, under a number. Immutable once made.
+// What a group runs: its configuration and the build of its plugin, under a number. Immutable once
+// made.
 #pragma once
 
 #include <cstdint>

@@ -16,8 +16,13 @@ using control::EventKind;
 using control::RolloutEvent;
 using control::RolloutResult;
 
-Rollout::Rollout(RolloutTargets targets, std::string id, std::uint64_t release, RolloutRequest request, OnDone done)
-    : targets_(targets), id_(std::move(id)), release_(release), request_(std::move(request)), done_(std::move(done)) {}
+Rollout::Rollout(RolloutTargets targets, std::string id, std::uint64_t release,
+                 RolloutRequest request, OnDone done)
+    : targets_(targets),
+      id_(std::move(id)),
+      release_(release),
+      request_(std::move(request)),
+      done_(std::move(done)) {}
 
 void Rollout::listen(std::shared_ptr<control::EventStream> listener) {
   if (listener) listeners_.push_back(std::move(listener));
@@ -25,8 +30,8 @@ void Rollout::listen(std::shared_ptr<control::EventStream> listener) {
 
 void Rollout::emit(RolloutEvent event) {
   event.rollout = id_;
-  event.elapsed =
-      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - started_);
+  event.elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::steady_clock::now() - started_);
   if (event.cut) cut_ += *event.cut;
   for (const auto& listener : listeners_) listener->send(event);
 }
@@ -40,7 +45,8 @@ void Rollout::emit_text(EventKind kind, const std::string& group, const std::str
 }
 
 Group* Rollout::find(const std::string& name) const {
-  const auto found = std::ranges::find_if(targets_.groups, [&](const auto& group) { return group->name() == name; });
+  const auto found = std::ranges::find_if(targets_.groups,
+                                          [&](const auto& group) { return group->name() == name; });
   return found == targets_.groups.end() ? nullptr : found->get();
 }
 
@@ -54,7 +60,8 @@ void Rollout::run() {
   PrepareRequest request{targets_.running, selected_, release_};
   boost::asio::post(targets_.files, [self = shared_from_this(), request = std::move(request)] {
     auto result = std::make_shared<Prepared>(prepare(request, self->targets_.store));
-    boost::asio::post(self->targets_.context.io, [self, result] { self->prepared(std::move(*result)); });
+    boost::asio::post(self->targets_.context.io,
+                      [self, result] { self->prepared(std::move(*result)); });
   });
 }
 
@@ -88,9 +95,12 @@ void Rollout::report_kept() {
   for (const auto& name : kept_) {
     Group& group = *find(name);
     const auto wanted = prepared_.configs.find(name);
-    const bool changed = wanted != prepared_.configs.end() && wanted->second != group.release()->config;
+    const bool changed =
+        wanted != prepared_.configs.end() && wanted->second != group.release()->config;
     emit_text(EventKind::group_kept, name,
-              changed ? fmt::format("kept (reloadable: false); its configuration has changed: `appserverctl restart {}` applies it", name)
+              changed ? fmt::format("kept (reloadable: false); its configuration has changed: "
+                                    "`appserverctl restart {}` applies it",
+                                    name)
                       : "kept (reloadable: false)");
   }
 }
@@ -104,23 +114,28 @@ void Rollout::preflight_next() {
   const std::string& name = selected_[position_];
   const ReleasePtr release = prepared_.releases.at(name);
   try {
-    preflight_ = run_preflight(targets_.context, *release, [self = shared_from_this(), release](const std::string& why_not) {
-      const std::string& group = self->selected_[self->position_];
-      if (!why_not.empty()) {
-        self->finish(RolloutResult::refused, fmt::format("{}: {}: {}", group, plugin::describe(release->build), why_not));
-        return;
-      }
-      RolloutEvent event;
-      event.kind = EventKind::preflight;
-      event.group = group;
-      event.build = release->build.sha256.substr(0, 12);
-      event.text = plugin::describe(release->build) + " loads";
-      self->emit(std::move(event));
-      ++self->position_;
-      self->preflight_next();
-    });
+    preflight_ = run_preflight(
+        targets_.context, *release,
+        [self = shared_from_this(), release](const std::string& why_not) {
+          const std::string& group = self->selected_[self->position_];
+          if (!why_not.empty()) {
+            self->finish(
+                RolloutResult::refused,
+                fmt::format("{}: {}: {}", group, plugin::describe(release->build), why_not));
+            return;
+          }
+          RolloutEvent event;
+          event.kind = EventKind::preflight;
+          event.group = group;
+          event.build = release->build.sha256.substr(0, 12);
+          event.text = plugin::describe(release->build) + " loads";
+          self->emit(std::move(event));
+          ++self->position_;
+          self->preflight_next();
+        });
   } catch (const std::exception& error) {
-    finish(RolloutResult::refused, fmt::format("{}: cannot run the preflight: {}", name, error.what()));
+    finish(RolloutResult::refused,
+           fmt::format("{}: cannot run the preflight: {}", name, error.what()));
   }
 }
 
@@ -131,10 +146,11 @@ Group::OnEvent Rollout::forward() {
 void Rollout::roll_next() {
   if (position_ == selected_.size()) {
     for (const auto& name : kept_) find(name)->tell_kept();
-    const std::string cut = cut_ == 0 ? "" : fmt::format("; {} connections were cut at the drain timeout", cut_);
-    finish(RolloutResult::done,
-           selected_.empty() ? "no group to reload"
-                             : fmt::format("release {} runs in {}{}", release_, fmt::join(selected_, ", "), cut));
+    const std::string cut =
+        cut_ == 0 ? "" : fmt::format("; {} connections were cut at the drain timeout", cut_);
+    finish(RolloutResult::done, selected_.empty() ? "no group to reload"
+                                                  : fmt::format("release {} runs in {}{}", release_,
+                                                                fmt::join(selected_, ", "), cut));
     return;
   }
   Group& group = *find(selected_[position_]);
@@ -145,7 +161,9 @@ void Rollout::roll_next() {
   event.build = prepared_.releases.at(group.name())->build.sha256.substr(0, 12);
   emit(std::move(event));
   group.roll(prepared_.releases.at(group.name()), forward(),
-             [self = shared_from_this()](Outcome outcome, const std::string& why) { self->rolled(outcome, why); });
+             [self = shared_from_this()](Outcome outcome, const std::string& why) {
+               self->rolled(outcome, why);
+             });
 }
 
 void Rollout::rolled(Outcome outcome, const std::string& why) {
@@ -167,33 +185,40 @@ void Rollout::rolled(Outcome outcome, const std::string& why) {
   revert_next();
 }
 
-// The groups that were rolled before the one that failed go back, too: a reload is whole or not at all.
+// The groups that were rolled before the one that failed go back, too: a reload is whole or not at
+// all.
 void Rollout::revert_next() {
   if (before_.empty()) {
     finish(stuck_ ? RolloutResult::partial : RolloutResult::rolled_back,
-           stuck_ ? reason_ + "; not every worker could be brought back to the old build: see appserverctl status" : reason_);
+           stuck_ ? reason_ +
+                        "; not every worker could be brought back to the old build: see "
+                        "appserverctl status"
+                  : reason_);
     return;
   }
   const auto next = before_.begin();
   const ReleasePtr release = next->second;
   Group& group = *find(next->first);
   before_.erase(next);
-  group.roll(release, forward(), [self = shared_from_this(), name = group.name()](Outcome outcome, const std::string& why) {
-    if (outcome == Outcome::stopped) {
-      self->finish(RolloutResult::stopped, why);
-      return;
-    }
-    self->stuck_ = self->stuck_ || outcome != Outcome::done;
-    self->emit_text(EventKind::rolled_back, name, why);
-    self->revert_next();
-  });
+  group.roll(
+      release, forward(),
+      [self = shared_from_this(), name = group.name()](Outcome outcome, const std::string& why) {
+        if (outcome == Outcome::stopped) {
+          self->finish(RolloutResult::stopped, why);
+          return;
+        }
+        self->stuck_ = self->stuck_ || outcome != Outcome::done;
+        self->emit_text(EventKind::rolled_back, name, why);
+        self->revert_next();
+      });
 }
 
 void Rollout::finish(RolloutResult result, const std::string& text) {
   if (!done_) return;
-  const auto elapsed =
-      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - started_);
-  const std::string verdict = fmt::format("rollout {}: {} after {} ms: {}", id_, control::to_word(result), elapsed.count(), text);
+  const auto elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::steady_clock::now() - started_);
+  const std::string verdict = fmt::format("rollout {}: {} after {} ms: {}", id_,
+                                          control::to_word(result), elapsed.count(), text);
   if (result == RolloutResult::done) {
     targets_.context.log.info("{}", verdict);
   } else {

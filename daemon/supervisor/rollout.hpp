@@ -1,4 +1,5 @@
-// One reload from its request to its verdict: prepare, preflight all, then group after group; on a failure, everything back.
+// One reload from its request to its verdict: prepare, preflight all, then group after group; on a
+// failure, everything back.
 #pragma once
 
 #include <boost/asio/thread_pool.hpp>
@@ -38,9 +39,11 @@ struct RolloutTargets {
 class Rollout final : public std::enable_shared_from_this<Rollout> {
  public:
   // With what changed in the configuration, for the groups that were rolled, on success.
-  using OnDone = std::function<void(control::RolloutResult, const std::map<std::string, config::Group>& configs)>;
+  using OnDone = std::function<void(control::RolloutResult,
+                                    const std::map<std::string, config::Group>& configs)>;
 
-  Rollout(RolloutTargets targets, std::string id, std::uint64_t release, RolloutRequest request, OnDone done);
+  Rollout(RolloutTargets targets, std::string id, std::uint64_t release, RolloutRequest request,
+          OnDone done);
 
   // A listener gets all events from now on. It may be added at any time.
   void listen(std::shared_ptr<control::EventStream> listener);

@@ -43,7 +43,8 @@ telemetry::Format to_format(config::LogFormat format) {
   return telemetry::Format::text;
 }
 
-// The supervisor holds every listener and four descriptors a worker; workers get the boot limits back.
+// The supervisor holds every listener and four descriptors a worker; workers get the boot limits
+// back.
 void raise_descriptor_limit() {
   rlimit files{};
   os::check(::getrlimit(RLIMIT_NOFILE, &files), "getrlimit(nofile)");
@@ -67,8 +68,10 @@ class Supervisor final : public control::Commands {
   int run();
 
   control::Status status() override;
-  void reload(control::ReloadRequest request, control::Peer peer, std::shared_ptr<control::EventStream> events) override;
-  void restart(control::RestartRequest request, control::Peer peer, std::shared_ptr<control::EventStream> events) override;
+  void reload(control::ReloadRequest request, control::Peer peer,
+              std::shared_ptr<control::EventStream> events) override;
+  void restart(control::RestartRequest request, control::Peer peer,
+               std::shared_ptr<control::EventStream> events) override;
   void stop(control::StopRequest request, control::Peer peer) override;
 
  private:
@@ -95,7 +98,8 @@ class Supervisor final : public control::Commands {
   boost::asio::io_context io_{1};
   telemetry::Log log_;
   SpawnContext context_;
-  // Before the groups: a lock on the control socket keeps a second daemon from the same state directory.
+  // Before the groups: a lock on the control socket keeps a second daemon from the same state
+  // directory.
   std::unique_ptr<control::Server> control_;
   plugin::Store store_;
   std::vector<std::unique_ptr<Group>> groups_;
@@ -112,10 +116,12 @@ class Supervisor final : public control::Commands {
   bool stopping_ = false;
 };
 
-Supervisor::Supervisor(const config::Config& config, const os::BootState& boot_state, std::string version)
+Supervisor::Supervisor(const config::Config& config, const os::BootState& boot_state,
+                       std::string version)
     : config_(config),
       version_(std::move(version)),
-      log_(static_cast<telemetry::Level>(config.daemon.log.level), to_format(config.daemon.log.format)),
+      log_(static_cast<telemetry::Level>(config.daemon.log.level),
+           to_format(config.daemon.log.format)),
       context_{io_, boot_state, log_},
       control_([&] {
         control::ServerOptions options;
@@ -134,19 +140,23 @@ Supervisor::Supervisor(const config::Config& config, const os::BootState& boot_s
 void Supervisor::open_groups() {
   for (const config::Group& group : config_.groups) {
     check_identity(group);
-    auto release = std::make_shared<const Release>(Release{releases_, group, store_.add(group.plugin)});
+    auto release =
+        std::make_shared<const Release>(Release{releases_, group, store_.add(group.plugin)});
     Group::Hooks hooks{[this] { group_changed(); }, [this] { group_stopped(); }};
-    groups_.push_back(std::make_unique<Group>(context_, std::move(release), config_.daemon.log.level, std::move(hooks)));
+    groups_.push_back(std::make_unique<Group>(context_, std::move(release),
+                                              config_.daemon.log.level, std::move(hooks)));
   }
 }
 
 int Supervisor::run() {
-  log_.info("appserverd {} started, pid {}, control socket {}", version_, ::getpid(), config_.daemon.control_socket.native());
+  log_.info("appserverd {} started, pid {}, control socket {}", version_, ::getpid(),
+            config_.daemon.control_socket.native());
   warn_of_root();
   watch_signals();
   feed_watchdog();
   for (const auto& group : groups_) {
-    for (const auto& address : group->status().listen) log_.info("{} listens on {}", group->name(), address);
+    for (const auto& address : group->status().listen)
+      log_.info("{} listens on {}", group->name(), address);
     group->start();
   }
   io_.run();
@@ -158,7 +168,9 @@ int Supervisor::run() {
 void Supervisor::warn_of_root() {
   if (::geteuid() != 0) return;
   for (const config::Group& group : config_.groups) {
-    if (group.user.empty()) log_.warning("{}: its workers run as root; set `user:` to an account without privileges", group.name);
+    if (group.user.empty())
+      log_.warning("{}: its workers run as root; set `user:` to an account without privileges",
+                   group.name);
   }
 }
 
@@ -186,7 +198,9 @@ void Supervisor::on_signal(int number) {
       log_.info("SIGUSR1: the log goes to stderr or the journal; there is no file to reopen");
       break;
     default:
-      log_.warning("SIGUSR2: replacing the daemon's own binary is not supported by this version; restart it instead");
+      log_.warning(
+          "SIGUSR2: replacing the daemon's own binary is not supported by this version; restart it "
+          "instead");
   }
 }
 
@@ -202,12 +216,13 @@ void Supervisor::feed_watchdog() {
 
 void Supervisor::group_changed() {
   if (up_ || stopping_) return;
-  if (!std::ranges::all_of(groups_, [](const auto& group) { return group->start_is_over(); })) return;
+  if (!std::ranges::all_of(groups_, [](const auto& group) { return group->start_is_over(); }))
+    return;
   up_ = true;
   std::string text;
   for (const auto& group : groups_) {
-    text += fmt::format("{}{} {}/{} ready", text.empty() ? "" : ", ", group->name(), group->ready_count(),
-                        group->release()->config.count);
+    text += fmt::format("{}{} {}/{} ready", text.empty() ? "" : ", ", group->name(),
+                        group->ready_count(), group->release()->config.count);
   }
   log_.info("up: {}", text);
   os::notify_service_manager("READY=1\nSTATUS=" + text);
@@ -257,11 +272,14 @@ control::Status Supervisor::status() {
   return status;
 }
 
-void Supervisor::reload(control::ReloadRequest request, control::Peer peer, std::shared_ptr<control::EventStream> events) {
-  ask_for_rollout({std::move(request.groups), request.force, describe_peer(peer)}, std::move(events));
+void Supervisor::reload(control::ReloadRequest request, control::Peer peer,
+                        std::shared_ptr<control::EventStream> events) {
+  ask_for_rollout({std::move(request.groups), request.force, describe_peer(peer)},
+                  std::move(events));
 }
 
-void Supervisor::restart(control::RestartRequest request, control::Peer peer, std::shared_ptr<control::EventStream> events) {
+void Supervisor::restart(control::RestartRequest request, control::Peer peer,
+                         std::shared_ptr<control::EventStream> events) {
   ask_for_rollout({{std::move(request.group)}, true, describe_peer(peer)}, std::move(events));
 }
 
@@ -269,8 +287,10 @@ void Supervisor::stop(control::StopRequest request, control::Peer peer) {
   begin_stop(request.fast, describe_peer(peer));
 }
 
-// One runs, one waits. A request like the one that waits joins it; any other one is told to come back.
-void Supervisor::ask_for_rollout(RolloutRequest request, std::shared_ptr<control::EventStream> events) {
+// One runs, one waits. A request like the one that waits joins it; any other one is told to come
+// back.
+void Supervisor::ask_for_rollout(RolloutRequest request,
+                                 std::shared_ptr<control::EventStream> events) {
   const auto refuse = [&](RolloutResult result, const std::string& text) {
     log_.warning("reload asked for by {} is refused: {}", request.who, text);
     if (!events) return;
@@ -301,21 +321,26 @@ void Supervisor::ask_for_rollout(RolloutRequest request, std::shared_ptr<control
     queued_->events.push_back(std::move(events));
     return;
   }
-  refuse(RolloutResult::busy, "one rollout runs and another one waits; try again when they are over");
+  refuse(RolloutResult::busy,
+         "one rollout runs and another one waits; try again when they are over");
 }
 
 void Supervisor::begin_rollout(Queued next) {
-  os::notify_service_manager("RELOADING=1\nMONOTONIC_USEC=" + monotonic_usec() + "\nSTATUS=reloading");
+  os::notify_service_manager("RELOADING=1\nMONOTONIC_USEC=" + monotonic_usec() +
+                             "\nSTATUS=reloading");
   rollout_ = std::make_shared<Rollout>(
-      RolloutTargets{context_, files_, store_, config_, groups_}, fmt::format("r-{}", ++rollouts_), ++releases_,
-      std::move(next.request),
-      [this](RolloutResult result, const std::map<std::string, config::Group>& configs) { rollout_done(result, configs); });
+      RolloutTargets{context_, files_, store_, config_, groups_}, fmt::format("r-{}", ++rollouts_),
+      ++releases_, std::move(next.request),
+      [this](RolloutResult result, const std::map<std::string, config::Group>& configs) {
+        rollout_done(result, configs);
+      });
   for (auto& listener : next.events) rollout_->listen(std::move(listener));
   // Not from here: a refusal ends it at once, and the next one would begin inside this call.
   boost::asio::post(io_, [rollout = rollout_] { rollout->run(); });
 }
 
-void Supervisor::rollout_done(RolloutResult result, const std::map<std::string, config::Group>& configs) {
+void Supervisor::rollout_done(RolloutResult result,
+                              const std::map<std::string, config::Group>& configs) {
   if (result == RolloutResult::done) {
     for (config::Group& group : config_.groups) {
       const auto found = configs.find(group.name);
@@ -334,7 +359,8 @@ void Supervisor::rollout_done(RolloutResult result, const std::map<std::string, 
     });
   }
   if (!stopping_) {
-    os::notify_service_manager(fmt::format("READY=1\nSTATUS=last reload: {}", control::to_word(result)));
+    os::notify_service_manager(
+        fmt::format("READY=1\nSTATUS=last reload: {}", control::to_word(result)));
   }
   rollout_.reset();
   if (queued_ && !stopping_) begin_rollout(*std::exchange(queued_, std::nullopt));
@@ -342,7 +368,8 @@ void Supervisor::rollout_done(RolloutResult result, const std::map<std::string, 
 
 }  // namespace
 
-int run_supervisor(const config::Config& config, const os::BootState& boot_state, const std::string& version) {
+int run_supervisor(const config::Config& config, const os::BootState& boot_state,
+                   const std::string& version) {
   raise_descriptor_limit();
   std::signal(SIGPIPE, SIG_IGN);
   // Ignored, it would have the kernel reap our children before we learn how they ended.

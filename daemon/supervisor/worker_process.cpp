@@ -44,8 +44,10 @@ Pipe make_pipe() {
 
 }  // namespace
 
-std::shared_ptr<WorkerProcess> WorkerProcess::start(const SpawnContext& context, const channel::Boot& boot,
-                                                    const std::vector<int>& listeners, Hooks hooks) {
+std::shared_ptr<WorkerProcess> WorkerProcess::start(const SpawnContext& context,
+                                                    const channel::Boot& boot,
+                                                    const std::vector<int>& listeners,
+                                                    Hooks hooks) {
   auto process = std::make_shared<WorkerProcess>(context, boot, std::move(hooks));
   process->launch(boot, listeners);
   process->watch();
@@ -58,7 +60,8 @@ WorkerProcess::WorkerProcess(const SpawnContext& context, const channel::Boot& b
       group_(boot.group.name),
       build_(boot.build),
       slot_(boot.slot),
-      title_(fmt::format("appserverd: {} {}/{}", boot.purpose == channel::Purpose::serve ? "worker" : "preflight",
+      title_(fmt::format("appserverd: {} {}/{}",
+                         boot.purpose == channel::Purpose::serve ? "worker" : "preflight",
                          boot.group.name, boot.slot)),
       page_file_(os::make_shared_memfd("appserver-worker-page", sizeof(telemetry::WorkerPage))),
       page_memory_(page_file_.get(), sizeof(telemetry::WorkerPage)),
@@ -73,7 +76,8 @@ WorkerProcess::~WorkerProcess() {
   os::send_signal(child_, SIGKILL);
   // The process is ours and dying: this takes no longer than the kernel needs to end it.
   siginfo_t info{};
-  os::retry_on_interrupt([&] { return ::waitid(P_PIDFD, static_cast<id_t>(child_.pidfd.get()), &info, WEXITED); });
+  os::retry_on_interrupt(
+      [&] { return ::waitid(P_PIDFD, static_cast<id_t>(child_.pidfd.get()), &info, WEXITED); });
 }
 
 void WorkerProcess::launch(const channel::Boot& boot, const std::vector<int>& listeners) {
@@ -89,8 +93,9 @@ void WorkerProcess::launch(const channel::Boot& boot, const std::vector<int>& li
   if (channel::send(ours.get(), message, fds) != os::SendResult::sent) {
     throw std::runtime_error("the boot message does not fit into the channel");
   }
-  child_ = os::spawn_self(context_.boot_state, {title_, "--worker", std::to_string(::getpid())},
-                          {null.get(), output.write_end.get(), output.write_end.get(), theirs.get()});
+  child_ =
+      os::spawn_self(context_.boot_state, {title_, "--worker", std::to_string(::getpid())},
+                     {null.get(), output.write_end.get(), output.write_end.get(), theirs.get()});
   static_assert(kChannelNumber == 3, "the fourth descriptor in the list above");
   exit_.assign(child_.pidfd.duplicate().release());
   channel_.assign(ours.release());
@@ -166,7 +171,8 @@ bool WorkerProcess::read_log() {
   os::Packet packet;
   for (int count = 0; count < kMessagesPerTurn; ++count) {
     try {
-      const os::ReceiveResult result = os::receive_packet(log_.native_handle(), kMaxLogMessage, packet);
+      const os::ReceiveResult result =
+          os::receive_packet(log_.native_handle(), kMaxLogMessage, packet);
       if (result == os::ReceiveResult::would_block) return true;
       if (result == os::ReceiveResult::closed) return false;
     } catch (const std::exception& error) {
@@ -192,7 +198,8 @@ bool WorkerProcess::read_output() {
 }
 
 void WorkerProcess::write_log(telemetry::Level level, std::string_view text) {
-  const telemetry::Origin origin{group_, static_cast<int>(slot_), child_.pid, std::string_view(build_).substr(0, 12)};
+  const telemetry::Origin origin{group_, static_cast<int>(slot_), child_.pid,
+                                 std::string_view(build_).substr(0, 12)};
   context_.log.write(level, origin, text);
 }
 
@@ -229,7 +236,8 @@ void WorkerProcess::ended() {
   // What it said before its end comes first: why it failed, or that it stopped as it should.
   read_channel();
   read_log();
-  // A grandchild that holds the pipe may write for ever: what the dead process left fits into a few reads.
+  // A grandchild that holds the pipe may write for ever: what the dead process left fits into a few
+  // reads.
   for (int count = 0; count < kLastReads && read_output(); ++count) {
     int waiting = 0;
     if (::ioctl(output_.native_handle(), FIONREAD, &waiting) < 0 || waiting == 0) break;

@@ -28,8 +28,9 @@ struct SpawnContext {
   telemetry::Log& log;
 };
 
-// Everything that comes from the process is taken as hostile: bounded, checked, and on the first malformed message the process is
-// killed. Callbacks run on the loop; none runs from within a call to this object.
+// Everything that comes from the process is taken as hostile: bounded, checked, and on the first
+// malformed message the process is killed. Callbacks run on the loop; none runs from within a call
+// to this object.
 class WorkerProcess final : public std::enable_shared_from_this<WorkerProcess> {
  public:
   struct Hooks {
@@ -38,7 +39,8 @@ class WorkerProcess final : public std::enable_shared_from_this<WorkerProcess> {
   };
 
   // Starts the process. Throws where it cannot. `listeners` stay the caller's.
-  static std::shared_ptr<WorkerProcess> start(const SpawnContext& context, const channel::Boot& boot,
+  static std::shared_ptr<WorkerProcess> start(const SpawnContext& context,
+                                              const channel::Boot& boot,
                                               const std::vector<int>& listeners, Hooks hooks);
 
   WorkerProcess(const SpawnContext& context, const channel::Boot& boot, Hooks hooks);
@@ -59,7 +61,8 @@ class WorkerProcess final : public std::enable_shared_from_this<WorkerProcess> {
   void forget() { hooks_ = {}; }
 
  private:
-  using Descriptor = boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type>;
+  using Descriptor =
+      boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type>;
 
   void launch(const channel::Boot& boot, const std::vector<int>& listeners);
   void watch();

@@ -53,11 +53,12 @@ void HandoverSender::pump() {
     if (result == os::SendResult::would_block) {
       waiting_ = true;
       retry_.expires_after(kRetry);
-      retry_.async_wait([this, alive = std::weak_ptr(alive_)](const boost::system::error_code& error) {
-        if (error || alive.expired()) return;
-        waiting_ = false;
-        pump();
-      });
+      retry_.async_wait(
+          [this, alive = std::weak_ptr(alive_)](const boost::system::error_code& error) {
+            if (error || alive.expired()) return;
+            waiting_ = false;
+            pump();
+          });
       return;
     }
     queue_.pop_front();
@@ -68,21 +69,25 @@ void HandoverSender::pump() {
 std::size_t HandoverSender::cut() { return std::exchange(queue_, {}).size(); }
 
 HandoverReceiver::HandoverReceiver(boost::asio::io_context& context, os::Fd socket,
-                                   std::function<void(Handed)> received, std::function<void()> ended)
-    : socket_(context.get_executor(), socket.get()), received_(std::move(received)), ended_(std::move(ended)) {
+                                   std::function<void(Handed)> received,
+                                   std::function<void()> ended)
+    : socket_(context.get_executor(), socket.get()),
+      received_(std::move(received)),
+      ended_(std::move(ended)) {
   socket.release();
   wait();
 }
 
 void HandoverReceiver::wait() {
-  socket_.async_wait(socket_.wait_read, [this, alive = std::weak_ptr(alive_)](const boost::system::error_code& error) {
-    if (error || alive.expired()) return;
-    if (receive_some()) {
-      wait();
-    } else {
-      std::exchange(ended_, nullptr)();
-    }
-  });
+  socket_.async_wait(socket_.wait_read,
+                     [this, alive = std::weak_ptr(alive_)](const boost::system::error_code& error) {
+                       if (error || alive.expired()) return;
+                       if (receive_some()) {
+                         wait();
+                       } else {
+                         std::exchange(ended_, nullptr)();
+                       }
+                     });
 }
 
 bool HandoverReceiver::receive_some() {
@@ -96,7 +101,8 @@ bool HandoverReceiver::receive_some() {
     }
     if (result == os::ReceiveResult::would_block) return true;
     if (result == os::ReceiveResult::closed) return false;
-    if (packet.data.empty() || packet.data.front() != kVersion || packet.fds.size() != 1) return false;
+    if (packet.data.empty() || packet.data.front() != kVersion || packet.fds.size() != 1)
+      return false;
     received_({std::move(packet.fds.front()), packet.data.substr(1)});
   }
   return true;

@@ -1,5 +1,5 @@
-// Moving open connections from a worker to its successor: one message a connection, with its descriptor and the bytes that were
-// read ahead of it.
+// Moving open connections from a worker to its successor: one message a connection, with its
+// descriptor and the bytes that were read ahead of it.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -21,8 +21,10 @@ struct Handed {
 
 class HandoverSender final {
  public:
-  // `lost` gets what is left when the successor is found gone, and each connection that is given to send() after that.
-  HandoverSender(boost::asio::io_context& context, os::Fd socket, std::function<void(std::deque<Handed>)> lost);
+  // `lost` gets what is left when the successor is found gone, and each connection that is given to
+  // send() after that.
+  HandoverSender(boost::asio::io_context& context, os::Fd socket,
+                 std::function<void(std::deque<Handed>)> lost);
 
   void send(Handed connection);
   bool empty() const { return queue_.empty(); }
@@ -38,7 +40,8 @@ class HandoverSender final {
   std::deque<Handed> queue_;
   std::function<void(std::deque<Handed>)> lost_;
   std::function<void()> on_empty_;
-  std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);  // for handlers still queued
+  std::shared_ptr<const bool> alive_ =
+      std::make_shared<const bool>(true);  // for handlers still queued
   bool waiting_ = false;
   bool is_lost_ = false;
 };
@@ -46,8 +49,8 @@ class HandoverSender final {
 class HandoverReceiver final {
  public:
   // `ended` is called once, when the predecessor has no more to give; it may destroy this object.
-  HandoverReceiver(boost::asio::io_context& context, os::Fd socket, std::function<void(Handed)> received,
-                   std::function<void()> ended);
+  HandoverReceiver(boost::asio::io_context& context, os::Fd socket,
+                   std::function<void(Handed)> received, std::function<void()> ended);
 
  private:
   void wait();
@@ -56,7 +59,8 @@ class HandoverReceiver final {
   boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type> socket_;
   std::function<void(Handed)> received_;
   std::function<void()> ended_;
-  std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);  // for handlers still queued
+  std::shared_ptr<const bool> alive_ =
+      std::make_shared<const bool>(true);  // for handlers still queued
 };
 
 }  // namespace appserver::worker

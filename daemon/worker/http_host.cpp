@@ -1,4 +1,5 @@
-// "http/1" for plugins: on the loop's thread straight to the server, from others as a copy queued for the loop.
+// "http/1" for plugins: on the loop's thread straight to the server, from others as a copy queued
+// for the loop.
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -33,7 +34,8 @@ class ResponseCopy {
   void use(Use&& call) const {
     std::vector<appserver_header> headers;
     for (std::size_t i = 0; i < names_.size(); ++i) {
-      headers.push_back({{names_[i].data(), names_[i].size()}, {values_[i].data(), values_[i].size()}});
+      headers.push_back(
+          {{names_[i].data(), names_[i].size()}, {values_[i].data(), values_[i].size()}});
     }
     appserver_http_response response{};
     response.size = sizeof(response);
@@ -68,9 +70,11 @@ bool PluginHost::is_open_elsewhere(appserver_exchange exchange) {
   return open_.contains(exchange);
 }
 
-std::int32_t PluginHost::respond(appserver_exchange exchange, const appserver_http_response& response) {
+std::int32_t PluginHost::respond(appserver_exchange exchange,
+                                 const appserver_http_response& response) {
   if (on_loop()) return server_->respond(exchange, response);
-  if (const std::int32_t status = net::http::validate(response); status != APPSERVER_OK) return status;
+  if (const std::int32_t status = net::http::validate(response); status != APPSERVER_OK)
+    return status;
   {
     // Taken out at once: a second answer from any thread is GONE.
     const std::lock_guard lock(open_mutex_);
@@ -96,7 +100,8 @@ std::int32_t PluginHost::defer(appserver_exchange exchange) {
   return result;
 }
 
-std::int32_t PluginHost::start_stream(appserver_exchange exchange, const appserver_http_response& response,
+std::int32_t PluginHost::start_stream(appserver_exchange exchange,
+                                      const appserver_http_response& response,
                                       std::int64_t content_length) {
   if (on_loop()) {
     const std::int32_t result = server_->start(exchange, response, content_length);
@@ -106,11 +111,14 @@ std::int32_t PluginHost::start_stream(appserver_exchange exchange, const appserv
     }
     return result;
   }
-  if (const std::int32_t status = net::http::validate(response); status != APPSERVER_OK) return status;
+  if (const std::int32_t status = net::http::validate(response); status != APPSERVER_OK)
+    return status;
   if (!is_open_elsewhere(exchange)) return APPSERVER_GONE;
   auto copy = std::make_shared<const ResponseCopy>(response);
   return queue(copy->bytes(), [this, exchange, copy, content_length] {
-    copy->use([&](const appserver_http_response& kept) { server_->start(exchange, kept, content_length); });
+    copy->use([&](const appserver_http_response& kept) {
+      server_->start(exchange, kept, content_length);
+    });
   });
 }
 
@@ -119,7 +127,8 @@ std::int32_t PluginHost::write(appserver_exchange exchange, std::string_view pie
   if (on_loop()) return server_->write(exchange, piece);
   if (!is_open_elsewhere(exchange)) return APPSERVER_GONE;
   return queue(piece.size(), [this, exchange, copy = std::string(piece)] {
-    // The queue's bound was the back-pressure; a piece that has no room here would leave a hole, so the answer ends.
+    // The queue's bound was the back-pressure; a piece that has no room here would leave a hole, so
+    // the answer ends.
     const std::int32_t result = server_->write(exchange, copy);
     if (result == APPSERVER_LIMIT || result == APPSERVER_INVALID) server_->abort(exchange);
   });
@@ -146,20 +155,29 @@ const appserver_http_host& http_host_table() {
   static const appserver_http_host kTable = {
       sizeof(appserver_http_host),
       0,
-      [](appserver_worker* worker, appserver_exchange exchange, const appserver_http_response* response) noexcept {
+      [](appserver_worker* worker, appserver_exchange exchange,
+         const appserver_http_response* response) noexcept {
         return worker->host.respond(exchange, whole(response));
       },
-      [](appserver_worker* worker, appserver_exchange exchange) noexcept { return worker->host.defer(exchange); },
-      [](appserver_worker* worker, appserver_exchange exchange, const appserver_http_response* response,
-         std::int64_t content_length) noexcept {
+      [](appserver_worker* worker, appserver_exchange exchange) noexcept {
+        return worker->host.defer(exchange);
+      },
+      [](appserver_worker* worker, appserver_exchange exchange,
+         const appserver_http_response* response, std::int64_t content_length) noexcept {
         return worker->host.start_stream(exchange, whole(response), content_length);
       },
       [](appserver_worker* worker, appserver_exchange exchange, appserver_str piece) noexcept {
         return worker->host.write(exchange, text(piece));
       },
-      [](appserver_worker* worker, appserver_exchange exchange) noexcept { return worker->host.finish(exchange); },
-      [](appserver_worker* worker, appserver_exchange exchange) noexcept { return worker->host.abort(exchange); },
-      [](appserver_worker* worker, appserver_exchange exchange) noexcept { return worker->host.alive(exchange); },
+      [](appserver_worker* worker, appserver_exchange exchange) noexcept {
+        return worker->host.finish(exchange);
+      },
+      [](appserver_worker* worker, appserver_exchange exchange) noexcept {
+        return worker->host.abort(exchange);
+      },
+      [](appserver_worker* worker, appserver_exchange exchange) noexcept {
+        return worker->host.alive(exchange);
+      },
   };
   return kTable;
 }
@@ -176,16 +194,22 @@ const appserver_host& host_table() {
       [](appserver_worker* worker, std::int32_t level, appserver_str message) noexcept {
         worker->host.log(level, text(message));
       },
-      [](appserver_worker* worker, appserver_str message) noexcept { worker->host.report_error(text(message)); },
+      [](appserver_worker* worker, appserver_str message) noexcept {
+        worker->host.report_error(text(message));
+      },
       [](appserver_worker* worker, appserver_str path, appserver_str* value) noexcept {
         return worker->host.setting(text(path), *value);
       },
       [](appserver_worker* worker, void (*call)(void*) noexcept, void* argument) noexcept {
         return worker->host.post(call, argument);
       },
-      [](appserver_worker* worker, std::uint64_t delay_ms, std::uint64_t every_ms, void (*call)(void*) noexcept,
-         void* argument) noexcept { return worker->host.timer_start(delay_ms, every_ms, call, argument); },
-      [](appserver_worker* worker, appserver_timer timer) noexcept { return worker->host.timer_cancel(timer); },
+      [](appserver_worker* worker, std::uint64_t delay_ms, std::uint64_t every_ms,
+         void (*call)(void*) noexcept, void* argument) noexcept {
+        return worker->host.timer_start(delay_ms, every_ms, call, argument);
+      },
+      [](appserver_worker* worker, appserver_timer timer) noexcept {
+        return worker->host.timer_cancel(timer);
+      },
       [](appserver_worker* worker, std::int32_t kind, appserver_str name) noexcept {
         return worker->host.metric(kind, text(name));
       },

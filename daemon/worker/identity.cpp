@@ -36,7 +36,8 @@ __rlimit_resource_t find_resource(std::string_view name) {
                                                     {"cpu", RLIMIT_CPU},
                                                     {"memlock", RLIMIT_MEMLOCK}}};
   const auto* found = std::ranges::find(kResources, name, &Entry::name);
-  if (found == kResources.end()) throw std::runtime_error(fmt::format("rlimits.{} is not known", name));
+  if (found == kResources.end())
+    throw std::runtime_error(fmt::format("rlimits.{} is not known", name));
   return found->resource;
 }
 
@@ -61,7 +62,8 @@ void set_processors(const config::Group& group, std::uint32_t slot) {
   cpu_set_t set;
   CPU_ZERO(&set);
   CPU_SET(static_cast<std::size_t>(cpu), &set);
-  os::check(::sched_setaffinity(0, sizeof(set), &set), "cpu_affinity: binding to processor {}", cpu);
+  os::check(::sched_setaffinity(0, sizeof(set), &set), "cpu_affinity: binding to processor {}",
+            cpu);
 }
 
 void become_user(const config::Group& group) {

@@ -9,12 +9,13 @@
 
 namespace appserver::worker {
 
-// This process dies with `supervisor`: it gets SIGTERM when that one ends. Throws if it has ended already.
+// This process dies with `supervisor`: it gets SIGTERM when that one ends. Throws if it has ended
+// already.
 void bind_to_supervisor(pid_t supervisor);
 
-// Resource limits, priority, processors, environment, user and group, working directory, in an order in which a later step never
-// needs what an earlier one gave up. Throws, saying which step failed: the process must end then, as it may hold more
-// privileges than its group should have.
+// Resource limits, priority, processors, environment, user and group, working directory, in an
+// order in which a later step never needs what an earlier one gave up. Throws, saying which step
+// failed: the process must end then, as it may hold more privileges than its group should have.
 void take_on(const config::Group& group, std::uint32_t slot, pid_t supervisor);
 
 }  // namespace appserver::worker

@@ -20,7 +20,8 @@ using telemetry::InHook;
 
 appserver_str view(std::string_view text) { return {text.data(), text.size()}; }
 
-// exit(3) in a plugin runs this before any destructor of ours or the plugin's. The supervisor reads from the page where it was.
+// exit(3) in a plugin runs this before any destructor of ours or the plugin's. The supervisor reads
+// from the page where it was.
 constexpr int kExitedInPlugin = 70;
 
 void refuse_exit(int, void* guard) {
@@ -32,9 +33,8 @@ void refuse_exit(int, void* guard) {
 bool is_metric_name(std::string_view name) {
   if (name.empty() || name.size() >= telemetry::Metric::kNameSize) return false;
   if (name.front() >= '0' && name.front() <= '9') return false;
-  return std::ranges::all_of(name, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
-  });
+  return std::ranges::all_of(
+      name, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
 }
 
 }  // namespace
@@ -150,7 +150,8 @@ std::int32_t PluginHost::setting(std::string_view path, appserver_str& value) {
 
 std::int32_t PluginHost::queue(std::size_t bytes, std::function<void()> call) {
   if (ended_) return APPSERVER_GONE;
-  if (posted_.load() >= kMaxPosted || queued_bytes_.load() + bytes > kMaxQueuedBytes) return APPSERVER_LIMIT;
+  if (posted_.load() >= kMaxPosted || queued_bytes_.load() + bytes > kMaxQueuedBytes)
+    return APPSERVER_LIMIT;
   ++posted_;
   queued_bytes_ += bytes;
   boost::asio::post(context_, [this, bytes, call = std::move(call)] {
@@ -211,8 +212,8 @@ std::int32_t PluginHost::timer_cancel(appserver_timer timer) {
 appserver_metric PluginHost::metric(std::int32_t kind, std::string_view name) {
   if (!is_metric_name(name)) return 0;
   if (kind != APPSERVER_METRIC_COUNTER && kind != APPSERVER_METRIC_GAUGE) return 0;
-  const auto wanted =
-      kind == APPSERVER_METRIC_COUNTER ? telemetry::MetricKind::counter : telemetry::MetricKind::gauge;
+  const auto wanted = kind == APPSERVER_METRIC_COUNTER ? telemetry::MetricKind::counter
+                                                       : telemetry::MetricKind::gauge;
   for (std::size_t i = 0; i < page_.metrics.size(); ++i) {
     telemetry::Metric& metric = page_.metrics[i];
     const auto used = metric.kind.load(std::memory_order_relaxed);
@@ -234,14 +235,17 @@ telemetry::Metric* PluginHost::find_metric(appserver_metric metric) {
 void PluginHost::metric_add(appserver_metric id, double value) {
   telemetry::Metric* metric = find_metric(id);
   if (metric == nullptr) return;
-  const bool is_counter = metric->kind.load(std::memory_order_relaxed) == telemetry::MetricKind::counter;
+  const bool is_counter =
+      metric->kind.load(std::memory_order_relaxed) == telemetry::MetricKind::counter;
   if (is_counter && !(value >= 0)) return;
   metric->value.fetch_add(value, std::memory_order_relaxed);
 }
 
 void PluginHost::metric_set(appserver_metric id, double value) {
   telemetry::Metric* metric = find_metric(id);
-  if (metric == nullptr || metric->kind.load(std::memory_order_relaxed) != telemetry::MetricKind::gauge) return;
+  if (metric == nullptr ||
+      metric->kind.load(std::memory_order_relaxed) != telemetry::MetricKind::gauge)
+    return;
   metric->value.store(value, std::memory_order_relaxed);
 }
 

@@ -43,8 +43,8 @@ class PluginHost final : public net::RequestHandler {
   static constexpr std::size_t kMaxPosted = 100'000;
   static constexpr std::size_t kMaxQueuedBytes = std::size_t{64} << 20;
 
-  PluginHost(boost::asio::io_context& context, const channel::Boot& boot, telemetry::WorkerPage& page,
-             WorkerLog& log);
+  PluginHost(boost::asio::io_context& context, const channel::Boot& boot,
+             telemetry::WorkerPage& page, WorkerLog& log);
   PluginHost(const PluginHost&) = delete;
   PluginHost& operator=(const PluginHost&) = delete;
   ~PluginHost() override;
@@ -68,8 +68,8 @@ class PluginHost final : public net::RequestHandler {
   void report_error(std::string_view message);
   std::int32_t setting(std::string_view path, appserver_str& value);
   std::int32_t post(void (*call)(void*) noexcept, void* argument);
-  appserver_timer timer_start(std::uint64_t delay_ms, std::uint64_t every_ms, void (*call)(void*) noexcept,
-                              void* argument);
+  appserver_timer timer_start(std::uint64_t delay_ms, std::uint64_t every_ms,
+                              void (*call)(void*) noexcept, void* argument);
   std::int32_t timer_cancel(appserver_timer timer);
   appserver_metric metric(std::int32_t kind, std::string_view name);
   void metric_add(appserver_metric metric, double value);
@@ -105,7 +105,8 @@ class PluginHost final : public net::RequestHandler {
   boost::asio::io_context& context_;
   const channel::Boot& boot_;
   telemetry::WorkerPage& page_;
-  // What the exit handler reads: null once the page may be gone. Never freed, because a handler cannot be taken back.
+  // What the exit handler reads: null once the page may be gone. Never freed, because a handler
+  // cannot be taken back.
   const telemetry::WorkerPage** exit_guard_ = nullptr;
   WorkerLog& log_;
   Settings settings_;

@@ -18,7 +18,8 @@ const json::value* step(const json::value& value, std::string_view key) {
   if (list == nullptr) return nullptr;
   std::size_t index = 0;
   const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), index);
-  if (error != std::errc{} || end != key.data() + key.size() || index >= list->size()) return nullptr;
+  if (error != std::errc{} || end != key.data() + key.size() || index >= list->size())
+    return nullptr;
   return &(*list)[index];
 }
 

@@ -16,8 +16,8 @@ class Settings final {
   // `json`: the subtree. Throws where it is not JSON.
   explicit Settings(std::string json);
 
-  // The value at a path of keys and list positions joined by dots; empty: the whole. A scalar as its text, null as the empty
-  // text, a map or list as JSON. The text lives as long as this object.
+  // The value at a path of keys and list positions joined by dots; empty: the whole. A scalar as
+  // its text, null as the empty text, a map or list as JSON. The text lives as long as this object.
   std::optional<std::string_view> find(std::string_view path);
 
  private:

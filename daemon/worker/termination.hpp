@@ -7,8 +7,8 @@
 
 namespace appserver::worker {
 
-// From now on SIGTERM makes the returned eventfd readable, and a process that has not ended `limit` after it, however hung its
-// loop, is ended by SIGALRM. Once a process.
+// From now on SIGTERM makes the returned eventfd readable, and a process that has not ended `limit`
+// after it, however hung its loop, is ended by SIGALRM. Once a process.
 os::Fd catch_termination(std::chrono::seconds limit);
 
 }  // namespace appserver::worker

@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <csignal>
@@ -36,7 +36,8 @@ namespace {
 using boost::system::error_code;
 using channel::Kind;
 using channel::Message;
-using Descriptor = boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type>;
+using Descriptor =
+    boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type>;
 using std::chrono::milliseconds;
 
 constexpr milliseconds kBootTimeout{10'000};
@@ -64,7 +65,8 @@ Message receive_boot(int channel_socket) {
 
 // For the life of the process: handlers that run in exit(3) still look at it.
 telemetry::WorkerPage& map_page(int memfd) {
-  return telemetry::WorkerPage::view(os::SharedMapping(memfd, sizeof(telemetry::WorkerPage)).release());
+  return telemetry::WorkerPage::view(
+      os::SharedMapping(memfd, sizeof(telemetry::WorkerPage)).release());
 }
 
 net::HttpLimits to_limits(const config::Limits& limits) {
@@ -124,7 +126,8 @@ class Worker final {
   bool finished_ = false;
 };
 
-Worker::Worker(const channel::Boot& boot, os::Fd channel_socket, Message boot_message, os::Fd terminated)
+Worker::Worker(const channel::Boot& boot, os::Fd channel_socket, Message boot_message,
+               os::Fd terminated)
     : boot_(boot),
       page_(map_page(boot_message.fds[kPage].get())),
       log_(std::move(boot_message.fds[kLog]), boot.log_level, page_),
@@ -157,7 +160,9 @@ void Worker::start() {
     return;
   }
   if (!host_.speaks_http() && !boot_.group.listen.empty()) {
-    throw std::runtime_error("the plugin does not answer HTTP requests (no extension \"http/1\"), but the group listens");
+    throw std::runtime_error(
+        "the plugin does not answer HTTP requests (no extension \"http/1\"), but the group "
+        "listens");
   }
   host_.start(server_);
   say(Kind::ready);
@@ -171,7 +176,8 @@ void Worker::say(Kind kind, std::uint64_t number, const std::string& text) {
   message.kind = kind;
   message.number = number;
   message.text = text;
-  // Nobody to tell means that the supervisor is gone: the channel's end is seen by whoever reads it.
+  // Nobody to tell means that the supervisor is gone: the channel's end is seen by whoever reads
+  // it.
   channel::send(channel_.native_handle(), message);
 }
 
@@ -211,7 +217,8 @@ void Worker::handle(Message message) {
       if (message.fds.size() == 1) adopt(std::move(message.fds.front()));
       break;
     case Kind::drain:
-      drain(milliseconds(message.number), message.fds.empty() ? os::Fd() : std::move(message.fds.front()));
+      drain(milliseconds(message.number),
+            message.fds.empty() ? os::Fd() : std::move(message.fds.front()));
       break;
     case Kind::lend:
       if (draining_) break;
@@ -241,7 +248,9 @@ void Worker::add_listeners(std::uint32_t slot, std::vector<os::Fd> sockets) {
         const auto now = std::chrono::steady_clock::now();
         if (now - last_complaint_ < std::chrono::seconds(1)) return;
         last_complaint_ = now;
-        log_.write(config::LogLevel::warning, what + "; connections wait. Raise rlimits.nofile or lower limits.max_connections");
+        log_.write(
+            config::LogLevel::warning,
+            what + "; connections wait. Raise rlimits.nofile or lower limits.max_connections");
       }};
   for (os::Fd& socket : sockets) {
     acceptors_[slot].push_back(std::make_unique<net::Acceptor>(context_, std::move(socket), hooks));
@@ -295,11 +304,14 @@ void Worker::drain(milliseconds timeout, os::Fd successor) {
 }
 
 void Worker::drain_to(os::Fd successor) {
-  sender_ = std::make_unique<HandoverSender>(context_, std::move(successor), [this](std::deque<Handed> left) {
-    log_.write(config::LogLevel::warning, "the successor is gone; draining without handing over");
-    server_.drain_politely();
-    for (Handed& handed : left) server_.serve(std::move(handed.connection), std::move(handed.received));
-  });
+  sender_ = std::make_unique<HandoverSender>(
+      context_, std::move(successor), [this](std::deque<Handed> left) {
+        log_.write(config::LogLevel::warning,
+                   "the successor is gone; draining without handing over");
+        server_.drain_politely();
+        for (Handed& handed : left)
+          server_.serve(std::move(handed.connection), std::move(handed.received));
+      });
   sender_->on_empty([this] { check_drained(); });
   server_.hand_over([this](os::Fd connection, std::string received) {
     sender_->send({std::move(connection), std::move(received)});
@@ -367,10 +379,11 @@ int run_worker(int channel_number, pid_t supervisor) {
     bind_to_supervisor(supervisor);
     std::signal(SIGPIPE, SIG_IGN);
     Message boot_message = receive_boot(channel_socket.get());
-    const channel::Boot boot =
-        channel::decode(os::read_sealed_memfd(boot_message.fds[kRecord].get(), channel::kMaxBootRecord));
+    const channel::Boot boot = channel::decode(
+        os::read_sealed_memfd(boot_message.fds[kRecord].get(), channel::kMaxBootRecord));
     os::Fd terminated = catch_termination(
-        std::chrono::duration_cast<std::chrono::seconds>(boot.group.reload.drain_timeout) + kAlarmGrace);
+        std::chrono::duration_cast<std::chrono::seconds>(boot.group.reload.drain_timeout) +
+        kAlarmGrace);
     take_on(boot.group, boot.slot, supervisor);
     Worker worker(boot, std::move(channel_socket), std::move(boot_message), std::move(terminated));
     worker.start();

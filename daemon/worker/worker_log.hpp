@@ -1,4 +1,5 @@
-// A worker's way into the daemon's log: one message a line to the supervisor, which writes it with group and slot.
+// A worker's way into the daemon's log: one message a line to the supervisor, which writes it with
+// group and slot.
 #pragma once
 
 #include <string_view>
@@ -9,7 +10,8 @@
 
 namespace appserver::worker {
 
-// Any thread. Never blocks: what the supervisor cannot take at once is dropped and counted in the page.
+// Any thread. Never blocks: what the supervisor cannot take at once is dropped and counted in the
+// page.
 class WorkerLog final {
  public:
   // One byte of level ('0' + config::LogLevel), then the text.

@@ -1,5 +1,5 @@
-// What a reload does to clients, as a report: failed requests, connections that had to be made anew, and how soon the new
-// code answers. Drives the built binaries; reload_report [reloads, 5].
+// What a reload does to clients, as a report: failed requests, connections that had to be made
+// anew, and how soon the new code answers. Drives the built binaries; reload_report [reloads, 5].
 #include <signal.h>
 
 #include <cstdio>
@@ -46,7 +46,8 @@ Mix report_mix() {
   return mix;
 }
 
-// From the command to the first answer of the new code on a fresh connection, and to the end of the command.
+// From the command to the first answer of the new code on a fresh connection, and to the end of the
+// command.
 void reload_once(const Site& site, const Endpoint& address, const std::string& version) {
   const auto start = Clock::now();
   Process reload({APPSERVER_CTL, "reload", "--socket", site.control_socket().string()});
@@ -55,7 +56,8 @@ void reload_once(const Site& site, const Endpoint& address, const std::string& v
   const auto exit = reload.wait(60s);
   if (exit != Exit{0, 0}) throw std::runtime_error("reload: " + reload.out() + reload.err());
   std::printf("  first answer of the new code after %4lld ms, reload returned after %4lld ms\n",
-              static_cast<long long>(first_new.count()), static_cast<long long>(since(start).count()));
+              static_cast<long long>(first_new.count()),
+              static_cast<long long>(since(start).count()));
 }
 
 void report(int reloads) {

@@ -19,13 +19,16 @@ namespace {
 
 class Port {
  public:
-  Port() : listener_(os::check(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket()")) {
+  Port()
+      : listener_(os::check(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+                            "socket()")) {
     address_.sin_family = AF_INET;
     address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     os::check(::bind(listener_.get(), address(), sizeof(address_)), "bind()");
     os::check(::listen(listener_.get(), 1'024), "listen()");
     socklen_t length = sizeof(address_);
-    os::check(::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address_), &length), "getsockname()");
+    os::check(::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address_), &length),
+              "getsockname()");
   }
 
   os::Fd listener() const { return listener_.duplicate(); }
@@ -53,9 +56,10 @@ struct Accepting {
   explicit Accepting(os::Fd listener)
       : acceptor(std::make_unique<net::Acceptor>(
             context, std::move(listener),
-            net::Acceptor::Hooks{[this] { return accepted.size() < room; },
-                                 [this](os::Fd connection) { accepted.push_back(std::move(connection)); },
-                                 [this](const std::string& what) { complaints.push_back(what); }})) {}
+            net::Acceptor::Hooks{
+                [this] { return accepted.size() < room; },
+                [this](os::Fd connection) { accepted.push_back(std::move(connection)); },
+                [this](const std::string& what) { complaints.push_back(what); }})) {}
 
   bool have(std::size_t count) {
     return test::run_until(context, [&] { return accepted.size() == count; });
