@@ -195,6 +195,10 @@ std::int32_t HttpConnection::write(std::string_view piece) {
   return append_piece(piece);
 }
 
+std::int32_t HttpConnection::write_promised(std::string_view piece) {
+  return streaming_ ? append_piece(piece) : APPSERVER_INVALID;
+}
+
 std::int32_t HttpConnection::append_piece(std::string_view piece) {
   switch (body_mode_) {
     case http::BodyMode::none:

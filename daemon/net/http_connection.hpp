@@ -30,6 +30,7 @@ class HttpConnection final : private TimerWheel::Entry {
   std::int32_t defer();
   std::int32_t start(const appserver_http_response& response, std::int64_t content_length);
   std::int32_t write(std::string_view piece);
+  std::int32_t write_promised(std::string_view piece);
   std::int32_t finish();
   std::int32_t abort();
   // The plugin failed: 500 where nothing of the answer is out yet, else the connection is cut.

@@ -145,6 +145,16 @@ std::int32_t HttpServer::write(appserver_exchange exchange, std::string_view pie
   return connection == nullptr ? APPSERVER_GONE : connection->write(piece);
 }
 
+std::int32_t HttpServer::write_promised(appserver_exchange exchange, std::string_view piece) {
+  HttpConnection* connection = find(exchange);
+  return connection == nullptr ? APPSERVER_GONE : connection->write_promised(piece);
+}
+
+std::size_t HttpServer::unsent(appserver_exchange exchange) {
+  const HttpConnection* connection = find(exchange);
+  return connection == nullptr ? 0 : connection->pending_output();
+}
+
 std::int32_t HttpServer::finish(appserver_exchange exchange) {
   HttpConnection* connection = find(exchange);
   return connection == nullptr ? APPSERVER_GONE : connection->finish();

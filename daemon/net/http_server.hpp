@@ -90,6 +90,10 @@ class HttpServer final {
   std::int32_t start(appserver_exchange exchange, const appserver_http_response& response,
                      std::int64_t content_length);
   std::int32_t write(appserver_exchange exchange, std::string_view piece);
+  // Never LIMIT: for pieces that were promised room by unsent().
+  std::int32_t write_promised(appserver_exchange exchange, std::string_view piece);
+  // Bytes that wait for the client of this exchange; 0 where it is gone.
+  std::size_t unsent(appserver_exchange exchange);
   std::int32_t finish(appserver_exchange exchange);
   std::int32_t abort(appserver_exchange exchange);
   std::int32_t alive(appserver_exchange exchange);

@@ -151,19 +151,18 @@ void Group::carry_out(const effect::Spawn& spawn) {
 void Group::carry_out(const effect::Probe& probe) {
   WorkerProcess* process = find(probe.worker);
   if (process == nullptr) return;
-  auto answered = [alive = alive_, id = probe.worker](bool passed, const std::string& why) {
+  const auto probed = [alive = alive_, id = probe.worker](bool passed, const std::string& why) {
     if (*alive != nullptr)
       (*alive)->apply((*alive)->machine_.worker_probed(id, passed, why, now()));
   };
+  const config::Reload& reload = (target_ ? target_ : committed_)->config.reload;
   try {
     auto [ours, theirs] = os::make_socket_pair(SOCK_STREAM);
     process->send(make_message(Kind::probe), {theirs.get()});
-    const config::Reload& reload = (target_ ? target_ : committed_)->config.reload;
-    probe_http(context_.io, std::move(ours), reload.probe, reload.start_timeout, answered);
+    probe_http(context_.io, std::move(ours), reload.probe, reload.start_timeout, probed);
   } catch (const std::exception& error) {
-    // Not from here: the machine is still telling us what to do.
     boost::asio::post(context_.io,
-                      [answered, why = std::string(error.what())] { answered(false, why); });
+                      [probed, why = std::string(error.what())] { probed(false, why); });
   }
 }
 
@@ -182,19 +181,19 @@ void Group::carry_out(const effect::Drain& drain) {
   if (process == nullptr) return;
   const auto timeout = static_cast<std::uint64_t>(drain.timeout.count());
   WorkerProcess* successor = find(drain.successor);
-  if (successor == nullptr) {
+  std::pair<os::Fd, os::Fd> ends;
+  try {
+    if (successor != nullptr) ends = os::make_socket_pair(SOCK_SEQPACKET);
+  } catch (const std::exception& error) {
+    // The polite drain needs no descriptor.
+    context_.log.error("{}: no handover: {}", name(), error.what());
+  }
+  if (!ends.first) {
     process->send(make_message(Kind::drain, 0, timeout));
     return;
   }
-  try {
-    auto [giving, taking] = os::make_socket_pair(SOCK_SEQPACKET);
-    successor->send(make_message(Kind::adopt), {taking.get()});
-    process->send(make_message(Kind::drain, 0, timeout), {giving.get()});
-  } catch (const std::exception& error) {
-    context_.log.warning("{}: connections are drained instead of handed over: {}", name(),
-                         error.what());
-    process->send(make_message(Kind::drain, 0, timeout));
-  }
+  successor->send(make_message(Kind::adopt), {ends.second.get()});
+  process->send(make_message(Kind::drain, 0, timeout), {ends.first.get()});
 }
 
 void Group::carry_out(const effect::Signal& signal) {
@@ -313,6 +312,10 @@ void Group::on_gone(WorkerId worker, const WorkerEnd& end) {
   } else {
     last_exits_[slot] = words;
     log(Level::error, slot, process->pid(), "ended: " + words);
+  }
+  if (view->draining && !end.said_stopped) {
+    // Whoever was still connected noticed.
+    apply(machine_.worker_drained(worker, view->cut + process->page().connections.get(), now()));
   }
   processes_.erase(found);
   apply(machine_.worker_gone(worker, words, now()));

@@ -50,7 +50,10 @@ Group* Rollout::find(const std::string& name) const {
   return found == targets_.groups.end() ? nullptr : found->get();
 }
 
+void Rollout::stop(const std::string& why) { finish(RolloutResult::stopped, why); }
+
 void Rollout::run() {
+  if (!done_) return;
   targets_.context.log.info("rollout {}: asked for by {}", id_, request_.who);
   emit_text(EventKind::rollout_started, "", fmt::format("asked for by {}", request_.who));
   if (const std::string refusal = select(); !refusal.empty()) {
@@ -82,6 +85,7 @@ std::string Rollout::select() {
 }
 
 void Rollout::prepared(Prepared result) {
+  if (!done_) return;
   prepared_ = std::move(result);
   if (!prepared_.refusal.empty()) {
     finish(RolloutResult::refused, prepared_.refusal);
@@ -146,11 +150,7 @@ Group::OnEvent Rollout::forward() {
 void Rollout::roll_next() {
   if (position_ == selected_.size()) {
     for (const auto& name : kept_) find(name)->tell_kept();
-    const std::string cut =
-        cut_ == 0 ? "" : fmt::format("; {} connections were cut at the drain timeout", cut_);
-    finish(RolloutResult::done, selected_.empty() ? "no group to reload"
-                                                  : fmt::format("release {} runs in {}{}", release_,
-                                                                fmt::join(selected_, ", "), cut));
+    finish_rolled();
     return;
   }
   Group& group = *find(selected_[position_]);
@@ -166,7 +166,25 @@ void Rollout::roll_next() {
              });
 }
 
+void Rollout::finish_rolled() {
+  if (selected_.empty()) {
+    finish(RolloutResult::done, "no group to reload");
+    return;
+  }
+  const std::string text =
+      fmt::format("release {} runs in {}", release_, fmt::join(selected_, ", "));
+  if (cut_ == 0) {
+    finish(RolloutResult::done, text);
+    return;
+  }
+  // `done` promises that nobody noticed.
+  finish(
+      RolloutResult::partial,
+      fmt::format("{}, but {} connections were cut while draining; see drain_timeout", text, cut_));
+}
+
 void Rollout::rolled(Outcome outcome, const std::string& why) {
+  if (!done_) return;
   const std::string& name = selected_[position_];
   if (outcome == Outcome::done) {
     emit_text(EventKind::group_done, name, "");
@@ -231,12 +249,7 @@ void Rollout::finish(RolloutResult result, const std::string& text) {
   emit(std::move(event));
   listeners_.clear();
   preflight_.reset();
-  std::map<std::string, config::Group> configs;
-  for (const auto& name : selected_) {
-    const auto found = prepared_.configs.find(name);
-    if (found != prepared_.configs.end()) configs.insert(*found);
-  }
-  std::exchange(done_, nullptr)(result, configs);
+  std::exchange(done_, nullptr)(result);
 }
 
 }  // namespace appserver::supervisor

@@ -38,9 +38,7 @@ struct RolloutTargets {
 // Lives on the supervisor's loop. Keep it until `done` was called.
 class Rollout final : public std::enable_shared_from_this<Rollout> {
  public:
-  // With what changed in the configuration, for the groups that were rolled, on success.
-  using OnDone = std::function<void(control::RolloutResult,
-                                    const std::map<std::string, config::Group>& configs)>;
+  using OnDone = std::function<void(control::RolloutResult)>;
 
   Rollout(RolloutTargets targets, std::string id, std::uint64_t release, RolloutRequest request,
           OnDone done);
@@ -48,6 +46,8 @@ class Rollout final : public std::enable_shared_from_this<Rollout> {
   // A listener gets all events from now on. It may be added at any time.
   void listen(std::shared_ptr<control::EventStream> listener);
   void run();
+  // Ends it with the result `stopped`; the groups are being stopped by somebody else.
+  void stop(const std::string& why);
   const RolloutRequest& request() const { return request_; }
 
  private:
@@ -58,6 +58,7 @@ class Rollout final : public std::enable_shared_from_this<Rollout> {
   void prepared(Prepared prepared);
   void preflight_next();
   void roll_next();
+  void finish_rolled();
   void rolled(Outcome outcome, const std::string& why);
   void revert_next();
   void report_kept();

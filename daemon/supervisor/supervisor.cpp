@@ -81,6 +81,7 @@ class Supervisor final : public control::Commands {
   };
 
   void open_groups();
+  void run_loop();
   void warn_of_root();
   void watch_signals();
   void on_signal(int number);
@@ -90,7 +91,7 @@ class Supervisor final : public control::Commands {
   void begin_stop(bool fast, const std::string& who);
   void ask_for_rollout(RolloutRequest request, std::shared_ptr<control::EventStream> events);
   void begin_rollout(Queued next);
-  void rollout_done(RolloutResult result, const std::map<std::string, config::Group>& configs);
+  void rollout_done(RolloutResult result);
   control::DaemonState state() const;
 
   config::Config config_;
@@ -159,10 +160,22 @@ int Supervisor::run() {
       log_.info("{} listens on {}", group->name(), address);
     group->start();
   }
-  io_.run();
+  run_loop();
   files_.join();
   log_.info("appserverd stopped");
   return 0;
+}
+
+void Supervisor::run_loop() {
+  for (;;) {
+    try {
+      io_.run();
+      return;
+    } catch (const std::exception& error) {
+      // Whatever one handler ran into, the workers and their listeners stay.
+      log_.error("internal error, going on: {}", error.what());
+    }
+  }
 }
 
 void Supervisor::warn_of_root() {
@@ -242,13 +255,16 @@ void Supervisor::begin_stop(bool fast, const std::string& who) {
   if (!std::exchange(stopping_, true)) {
     os::notify_service_manager("STOPPING=1\nSTATUS=stopping");
   }
+  if (rollout_) rollout_->stop("the daemon is stopping");
   if (queued_) {
     const Queued dropped = *std::exchange(queued_, std::nullopt);
     control::RolloutEvent event;
     event.kind = control::EventKind::done;
     event.result = RolloutResult::stopped;
     event.text = "the daemon is stopping";
-    for (const auto& listener : dropped.events) listener->send(event);
+    for (const auto& listener : dropped.events) {
+      if (listener) listener->send(event);
+    }
   }
   for (const auto& group : groups_) group->stop(fast);
 }
@@ -318,7 +334,7 @@ void Supervisor::ask_for_rollout(RolloutRequest request,
     return;
   }
   if (queued_->request.groups == request.groups && queued_->request.force == request.force) {
-    queued_->events.push_back(std::move(events));
+    if (events) queued_->events.push_back(std::move(events));
     return;
   }
   refuse(RolloutResult::busy,
@@ -330,22 +346,16 @@ void Supervisor::begin_rollout(Queued next) {
                              "\nSTATUS=reloading");
   rollout_ = std::make_shared<Rollout>(
       RolloutTargets{context_, files_, store_, config_, groups_}, fmt::format("r-{}", ++rollouts_),
-      ++releases_, std::move(next.request),
-      [this](RolloutResult result, const std::map<std::string, config::Group>& configs) {
-        rollout_done(result, configs);
-      });
+      ++releases_, std::move(next.request), [this](RolloutResult result) { rollout_done(result); });
   for (auto& listener : next.events) rollout_->listen(std::move(listener));
   // Not from here: a refusal ends it at once, and the next one would begin inside this call.
   boost::asio::post(io_, [rollout = rollout_] { rollout->run(); });
 }
 
-void Supervisor::rollout_done(RolloutResult result,
-                              const std::map<std::string, config::Group>& configs) {
-  if (result == RolloutResult::done) {
-    for (config::Group& group : config_.groups) {
-      const auto found = configs.find(group.name);
-      if (found != configs.end()) group = found->second;
-    }
+void Supervisor::rollout_done(RolloutResult result) {
+  for (std::size_t i = 0; i < groups_.size(); ++i)
+    config_.groups[i] = groups_[i]->release()->config;
+  if (result == RolloutResult::done || result == RolloutResult::partial) {
     // What nobody runs and nobody is likely to want back soon makes room.
     constexpr std::size_t kKeepBuilds = 5;
     std::vector<std::string> used;

@@ -45,6 +45,8 @@ class Counter {
     value_.store(value_.load(std::memory_order_relaxed) + value, std::memory_order_relaxed);
   }
   void subtract(std::uint64_t value = 1) { add(~value + 1); }
+  // For a counter that several threads add to; never together with add().
+  void add_from_any_thread() { value_.fetch_add(1, std::memory_order_relaxed); }
   void set(std::uint64_t value) { value_.store(value, std::memory_order_relaxed); }
   std::uint64_t get() const { return value_.load(std::memory_order_relaxed); }
 

@@ -63,31 +63,30 @@ appserver_http_response whole(const appserver_http_response* response) {
   return ours;
 }
 
-}  // namespace
-
-bool PluginHost::is_open_elsewhere(appserver_exchange exchange) {
-  const std::lock_guard lock(open_mutex_);
-  return open_.contains(exchange);
+std::optional<std::uint64_t> left_after(std::int64_t content_length, std::size_t first_piece) {
+  if (content_length < 0) return std::nullopt;
+  const auto length = static_cast<std::uint64_t>(content_length);
+  return length - std::min<std::uint64_t>(length, first_piece);
 }
 
-std::int32_t PluginHost::respond(appserver_exchange exchange,
-                                 const appserver_http_response& response) {
-  if (on_loop()) return server_->respond(exchange, response);
-  if (const std::int32_t status = net::http::validate(response); status != APPSERVER_OK)
-    return status;
-  {
-    // Taken out at once: a second answer from any thread is GONE.
-    const std::lock_guard lock(open_mutex_);
-    if (open_.erase(exchange) == 0) return APPSERVER_GONE;
-  }
+}  // namespace
+
+std::int32_t PluginHost::respond(appserver_exchange exchange, const appserver_http_response& response) {
+  return on_loop() ? server_->respond(exchange, response) : respond_elsewhere(exchange, response);
+}
+
+std::int32_t PluginHost::respond_elsewhere(appserver_exchange exchange, const appserver_http_response& response) {
+  if (const std::int32_t status = net::http::validate(response); status != APPSERVER_OK) return status;
   auto copy = std::make_shared<const ResponseCopy>(response);
+  const std::lock_guard lock(open_mutex_);
+  const auto found = open_.find(exchange);
+  if (found == open_.end()) return APPSERVER_GONE;
+  if (found->second.started) return APPSERVER_INVALID;
   const std::int32_t queued = queue(copy->bytes(), [this, exchange, copy] {
     copy->use([&](const appserver_http_response& kept) { server_->respond(exchange, kept); });
   });
-  if (queued == APPSERVER_LIMIT) {
-    const std::lock_guard lock(open_mutex_);
-    open_.insert(exchange);
-  }
+  // Taken out at once: a second answer from any thread is GONE.
+  if (queued == APPSERVER_OK) open_.erase(found);
   return queued;
 }
 
@@ -96,59 +95,114 @@ std::int32_t PluginHost::defer(appserver_exchange exchange) {
   const std::int32_t result = server_->defer(exchange);
   if (result != APPSERVER_OK) return result;
   const std::lock_guard lock(open_mutex_);
-  open_.insert(exchange);
+  open_.try_emplace(exchange);
   return result;
 }
 
-std::int32_t PluginHost::start_stream(appserver_exchange exchange,
-                                      const appserver_http_response& response,
+std::int32_t PluginHost::start_stream(appserver_exchange exchange, const appserver_http_response& response,
                                       std::int64_t content_length) {
-  if (on_loop()) {
-    const std::int32_t result = server_->start(exchange, response, content_length);
-    if (result == APPSERVER_OK) {
-      const std::lock_guard lock(open_mutex_);
-      open_.insert(exchange);
-    }
-    return result;
-  }
-  if (const std::int32_t status = net::http::validate(response); status != APPSERVER_OK)
-    return status;
-  if (!is_open_elsewhere(exchange)) return APPSERVER_GONE;
+  if (!on_loop()) return start_elsewhere(exchange, response, content_length);
+  const std::int32_t result = server_->start(exchange, response, content_length);
+  if (result != APPSERVER_OK) return result;
+  const std::lock_guard lock(open_mutex_);
+  open_[exchange] = Open{.started = true, .left = left_after(content_length, response.body.size)};
+  return result;
+}
+
+std::int32_t PluginHost::start_elsewhere(appserver_exchange exchange, const appserver_http_response& response,
+                                         std::int64_t content_length) {
+  if (const std::int32_t status = net::http::validate(response); status != APPSERVER_OK) return status;
+  const std::size_t first = response.body.size;
+  if (content_length >= 0 && first > static_cast<std::uint64_t>(content_length)) return APPSERVER_INVALID;
   auto copy = std::make_shared<const ResponseCopy>(response);
-  return queue(copy->bytes(), [this, exchange, copy, content_length] {
-    copy->use([&](const appserver_http_response& kept) {
-      server_->start(exchange, kept, content_length);
-    });
+  const std::lock_guard lock(open_mutex_);
+  const auto found = open_.find(exchange);
+  if (found == open_.end()) return APPSERVER_GONE;
+  if (found->second.started) return APPSERVER_INVALID;
+  const std::int32_t queued = queue(copy->bytes(), [this, exchange, copy, content_length, first] {
+    copy->use([&](const appserver_http_response& kept) { server_->start(exchange, kept, content_length); });
+    arrived(exchange, first);
   });
+  if (queued != APPSERVER_OK) return queued;
+  found->second = Open{.started = true, .left = left_after(content_length, first), .waiting = first};
+  return queued;
 }
 
 std::int32_t PluginHost::write(appserver_exchange exchange, std::string_view piece) {
   if (piece.empty()) return alive(exchange);
-  if (on_loop()) return server_->write(exchange, piece);
-  if (!is_open_elsewhere(exchange)) return APPSERVER_GONE;
-  return queue(piece.size(), [this, exchange, copy = std::string(piece)] {
-    // The queue's bound was the back-pressure; a piece that has no room here would leave a hole, so
-    // the answer ends.
-    const std::int32_t result = server_->write(exchange, copy);
-    if (result == APPSERVER_LIMIT || result == APPSERVER_INVALID) server_->abort(exchange);
+  if (!on_loop()) return write_elsewhere(exchange, piece);
+  const std::int32_t result = server_->write(exchange, piece);
+  if (result != APPSERVER_OK) return result;
+  const std::lock_guard lock(open_mutex_);
+  const auto found = open_.find(exchange);
+  // To HEAD the server drops any length.
+  if (found != open_.end() && found->second.left) *found->second.left -= std::min<std::uint64_t>(*found->second.left, piece.size());
+  return result;
+}
+
+std::int32_t PluginHost::write_elsewhere(appserver_exchange exchange, std::string_view piece) {
+  const std::lock_guard lock(open_mutex_);
+  const auto found = open_.find(exchange);
+  if (found == open_.end()) return APPSERVER_GONE;
+  Open& open = found->second;
+  if (!open.started || (open.left && piece.size() > *open.left)) return APPSERVER_INVALID;
+  if (open.waiting + open.unsent >= net::HttpServer::kMaxPendingOutput) {
+    // What the client has taken since is known to the loop alone: the next try will know, too.
+    if (!open.being_looked_at && queue(0, [this, exchange] { arrived(exchange, 0); }) == APPSERVER_OK) {
+      open.being_looked_at = true;
+    }
+    return APPSERVER_LIMIT;
+  }
+  const std::int32_t queued = queue(piece.size(), [this, exchange, copy = std::string(piece)] {
+    server_->write_promised(exchange, copy);
+    arrived(exchange, copy.size());
   });
+  if (queued != APPSERVER_OK) return queued;
+  open.waiting += piece.size();
+  if (open.left) *open.left -= piece.size();
+  return queued;
+}
+
+void PluginHost::arrived(appserver_exchange exchange, std::size_t bytes) {
+  const std::size_t unsent = server_->unsent(exchange);
+  const std::lock_guard lock(open_mutex_);
+  const auto found = open_.find(exchange);
+  if (found == open_.end()) return;
+  found->second.waiting -= std::min(found->second.waiting, bytes);
+  found->second.unsent = unsent;
+  found->second.being_looked_at = false;
 }
 
 std::int32_t PluginHost::finish(appserver_exchange exchange) {
-  if (on_loop()) return server_->finish(exchange);
-  if (!is_open_elsewhere(exchange)) return APPSERVER_GONE;
-  return queue(0, [this, exchange] { server_->finish(exchange); });
+  return on_loop() ? server_->finish(exchange) : end_elsewhere(exchange, true);
 }
 
 std::int32_t PluginHost::abort(appserver_exchange exchange) {
-  if (on_loop()) return server_->abort(exchange);
-  if (!is_open_elsewhere(exchange)) return APPSERVER_GONE;
-  return queue(0, [this, exchange] { server_->abort(exchange); });
+  return on_loop() ? server_->abort(exchange) : end_elsewhere(exchange, false);
+}
+
+std::int32_t PluginHost::end_elsewhere(appserver_exchange exchange, bool finish) {
+  const std::lock_guard lock(open_mutex_);
+  const auto found = open_.find(exchange);
+  if (found == open_.end()) return APPSERVER_GONE;
+  if (finish && !found->second.started) return APPSERVER_INVALID;
+  const bool whole = found->second.left.value_or(0) == 0;
+  const std::int32_t queued = queue(0, [this, exchange, good = finish && whole] {
+    if (good) {
+      server_->finish(exchange);
+    } else {
+      server_->abort(exchange);
+    }
+  });
+  if (queued != APPSERVER_OK) return queued;
+  open_.erase(found);
+  return finish && !whole ? APPSERVER_INVALID : queued;
 }
 
 std::int32_t PluginHost::alive(appserver_exchange exchange) {
   if (on_loop()) return server_->alive(exchange);
-  return is_open_elsewhere(exchange) ? APPSERVER_OK : APPSERVER_GONE;
+  const std::lock_guard lock(open_mutex_);
+  return open_.contains(exchange) ? APPSERVER_OK : APPSERVER_GONE;
 }
 
 const appserver_http_host& http_host_table() {

@@ -16,7 +16,6 @@
 #include <string_view>
 #include <thread>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "channel/boot.hpp"
 #include "net/http_server.hpp"
@@ -93,7 +92,24 @@ class PluginHost final : public net::RequestHandler {
   };
 
   bool on_loop() const { return std::this_thread::get_id() == loop_thread_; }
-  bool is_open_elsewhere(appserver_exchange exchange);
+  // What other threads may know of an exchange that is not over.
+  struct Open {
+    bool started = false;                    // as a stream
+    std::optional<std::uint64_t> left;       // of its announced length
+    std::size_t waiting = 0;                 // bytes queued for the loop
+    std::size_t unsent = 0;                  // bytes in the server, when it was last looked at
+    bool being_looked_at = false;
+  };
+
+  // From other threads than the loop's.
+  std::int32_t respond_elsewhere(appserver_exchange exchange, const appserver_http_response& response);
+  std::int32_t start_elsewhere(appserver_exchange exchange, const appserver_http_response& response,
+                               std::int64_t content_length);
+  std::int32_t write_elsewhere(appserver_exchange exchange, std::string_view piece);
+  std::int32_t end_elsewhere(appserver_exchange exchange, bool finish);
+
+  // On the loop: the server has taken `bytes` that were queued.
+  void arrived(appserver_exchange exchange, std::size_t bytes);
   // Queues `call` for the loop on behalf of another thread, within the bounds.
   std::int32_t queue(std::size_t bytes, std::function<void()> call);
   void destroy();
@@ -124,7 +140,7 @@ class PluginHost final : public net::RequestHandler {
   std::atomic<std::size_t> queued_bytes_{0};
   std::atomic<bool> ended_{false};
   std::mutex open_mutex_;
-  std::unordered_set<appserver_exchange> open_;  // exchanges that other threads may still answer
+  std::unordered_map<appserver_exchange, Open> open_;  // exchanges that other threads may still answer
 };
 
 // The tables that are given to plugins.

@@ -16,7 +16,7 @@ void WorkerLog::write(config::LogLevel level, std::string_view text) {
   } catch (const std::exception&) {
     // There is no other place to say it; the count below is what remains.
   }
-  page_.log_dropped.add();
+  page_.log_dropped.add_from_any_thread();
 }
 
 }  // namespace appserver::worker

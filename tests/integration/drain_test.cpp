@@ -117,9 +117,10 @@ TEST_CASE(
   REQUIRE(client.get("/").body == "v2\n");
 }
 
-TEST_CASE("a request that outlasts drain_timeout is cut, and the reload tells how many were") {
+TEST_CASE("a request that outlasts drain_timeout is cut, and the reload says so and exits with 5") {
   Site site(probe_group(1, "    reload: {drain_timeout: 500ms}\n"));
   Daemon daemon(site);
+  daemon.expect_error("rollout");
   Gate gate(site.root());
   Connection client(daemon.address());
   REQUIRE(client.send(gate.request(daemon.address())) == Outcome::ok);
@@ -130,6 +131,7 @@ TEST_CASE("a request that outlasts drain_timeout is cut, and the reload tells ho
   const std::string said = reload.process().out() + reload.process().err();
   INFO(said);
   REQUIRE(exit.has_value());
-  REQUIRE(said.find("cut") != std::string::npos);
+  REQUIRE(exit->code == 5);
+  REQUIRE(said.find("1 connections were cut") != std::string::npos);
   REQUIRE(get(daemon.address(), "/").body == "v2\n");
 }

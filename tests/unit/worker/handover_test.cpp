@@ -1,0 +1,233 @@
+#include "worker/handover.hpp"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <catch2/catch.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "loop.hpp"
+#include "os/error.hpp"
+#include "os/message_socket.hpp"
+
+using namespace appserver;
+using worker::Handed;
+
+namespace {
+
+// The end that the client keeps says whose the other one is.
+struct Pair {
+  os::Fd served;
+  os::Fd client;
+};
+
+Pair make_connection() {
+  auto [served, client] = os::make_socket_pair(SOCK_STREAM);
+  return {std::move(served), std::move(client)};
+}
+
+bool is_closed(const os::Fd& client) {
+  char byte = 0;
+  return ::recv(client.get(), &byte, 1, MSG_DONTWAIT) == 0;
+}
+
+bool connected(const os::Fd& client, const os::Fd& served, char mark) {
+  char byte = 0;
+  return ::send(client.get(), &mark, 1, MSG_NOSIGNAL) == 1 && ::recv(served.get(), &byte, 1, MSG_DONTWAIT) == 1 && byte == mark;
+}
+
+struct Handing {
+  Handing() : Handing(os::make_socket_pair(SOCK_SEQPACKET)) {}
+
+  void receive() {
+    receiver = std::make_unique<worker::HandoverReceiver>(
+        context, std::move(taking), [this](Handed handed) { received.push_back(std::move(handed)); },
+        [this] {
+          ++ended;
+          receiver.reset();
+        });
+  }
+
+  template <typename State>
+  bool until(State&& state) {
+    return test::run_until(context, state);
+  }
+
+  boost::asio::io_context context{1};
+  os::Fd taking;
+  std::vector<Handed> received;
+  std::vector<Handed> lost;
+  int losses = 0;
+  int emptied = 0;
+  int ended = 0;
+  std::unique_ptr<worker::HandoverSender> sender;
+  std::unique_ptr<worker::HandoverReceiver> receiver;
+
+ private:
+  explicit Handing(std::pair<os::Fd, os::Fd> pair) : taking(std::move(pair.second)) {
+    sender = std::make_unique<worker::HandoverSender>(context, std::move(pair.first), [this](std::deque<Handed> left) {
+      ++losses;
+      for (Handed& one : left) lost.push_back(std::move(one));
+    });
+    sender->on_empty([this] { ++emptied; });
+  }
+};
+
+class ManyDescriptors {
+ public:
+  ManyDescriptors() {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    rlimit most = before_;
+    most.rlim_cur = most.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &most);
+  }
+  ManyDescriptors(const ManyDescriptors&) = delete;
+  ManyDescriptors& operator=(const ManyDescriptors&) = delete;
+  ~ManyDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+}  // namespace
+
+TEST_CASE("a connection arrives with its bytes, whatever they are") {
+  const std::string bytes = GENERATE(std::string(), std::string("GET / HT"), std::string("\0\n\1", 3), std::string(80'000, 'x'));
+  Handing handing;
+  handing.receive();
+  Pair connection = make_connection();
+  handing.sender->send({std::move(connection.served), bytes});
+  REQUIRE(handing.until([&] { return handing.received.size() == 1; }));
+  CHECK(handing.received[0].received == bytes);
+  CHECK(connected(connection.client, handing.received[0].connection, 'm'));
+  CHECK((::fcntl(handing.received[0].connection.get(), F_GETFD) & FD_CLOEXEC) != 0);
+  CHECK(handing.sender->empty());
+  CHECK(handing.emptied > 0);
+}
+
+TEST_CASE("the receiver's end is told when the predecessor has no more to give") {
+  Handing handing;
+  handing.receive();
+  std::vector<Pair> connections;
+  for (int i = 0; i < 3; ++i) {
+    connections.push_back(make_connection());
+    handing.sender->send({std::move(connections.back().served), ""});
+  }
+  handing.sender.reset();
+  REQUIRE(handing.until([&] { return handing.ended == 1; }));
+  CHECK(handing.received.size() == 3);
+}
+
+TEST_CASE("when the successor is gone every connection comes back, those given later too") {
+  Handing handing;
+  handing.taking.reset();
+  Pair first = make_connection();
+  Pair second = make_connection();
+  handing.sender->send({std::move(first.served), "one"});
+  handing.sender->send({std::move(second.served), "two"});
+  REQUIRE(handing.lost.size() == 2);
+  CHECK(handing.lost[0].received == "one");
+  CHECK(handing.lost[1].received == "two");
+  CHECK(connected(first.client, handing.lost[0].connection, '1'));
+  CHECK(handing.sender->empty());
+}
+
+TEST_CASE("a successor that goes while connections wait for it gives the rest back in order") {
+  const ManyDescriptors many;
+  Handing handing;
+  std::vector<Pair> connections;
+  for (int i = 0; i < 500; ++i) {
+    connections.push_back(make_connection());
+    handing.sender->send({std::move(connections.back().served), std::to_string(i)});
+  }
+  REQUIRE_FALSE(handing.sender->empty());
+  handing.taking.reset();
+  REQUIRE(handing.until([&] { return handing.losses > 0; }));
+  CHECK(handing.sender->empty());
+  REQUIRE_FALSE(handing.lost.empty());
+  int expected = 500 - static_cast<int>(handing.lost.size());
+  for (const Handed& one : handing.lost) CHECK(one.received == std::to_string(expected++));
+}
+
+TEST_CASE("two thousand connections go through a receiver that takes them late, each once") {
+  constexpr std::size_t kMany = 2'000;
+  const ManyDescriptors many;
+  Handing handing;
+  // One connection under many descriptors will do: what is counted are the messages.
+  const Pair connection = make_connection();
+  for (std::size_t i = 0; i < kMany; ++i) {
+    handing.sender->send({connection.served.duplicate(), std::to_string(i)});
+  }
+  CHECK_FALSE(handing.sender->empty());
+  test::settle(handing.context);
+  handing.receive();
+  REQUIRE(handing.until([&] { return handing.received.size() == kMany; }));
+  for (std::size_t i = 0; i < kMany; ++i) REQUIRE(handing.received[i].received == std::to_string(i));
+  CHECK(handing.until([&] { return handing.emptied > 0; }));
+  CHECK(handing.losses == 0);
+}
+
+TEST_CASE("cut gives up what waits and counts it") {
+  Handing handing;
+  std::vector<Pair> connections;
+  for (int i = 0; i < 400; ++i) {
+    connections.push_back(make_connection());
+    handing.sender->send({std::move(connections.back().served), ""});
+  }
+  const std::size_t cut = handing.sender->cut();
+  CHECK(cut > 0);
+  CHECK(handing.sender->empty());
+  CHECK(is_closed(connections.back().client));
+  handing.sender.reset();
+  test::settle(handing.context);
+  handing.receive();
+  REQUIRE(handing.until([&] { return handing.ended == 1; }));
+  CHECK(handing.received.size() + cut == 400);
+}
+
+TEST_CASE("a message that is none ends the handover, and what came with it is closed") {
+  auto [ours, theirs] = os::make_socket_pair(SOCK_SEQPACKET);
+  boost::asio::io_context context{1};
+  int received = 0;
+  int ended = 0;
+  auto receiver = std::make_unique<worker::HandoverReceiver>(context, std::move(theirs), [&](const Handed&) { ++received; },
+                                                             [&] { ++ended; });
+  const Pair first = make_connection();
+  Pair second = make_connection();
+  const std::array<int, 2> both{first.served.get(), second.served.get()};
+  const std::string version("\1", 1);
+  SECTION("another version") { os::send_packet(ours.get(), "\2rest", std::span(both).first(1)); }
+  SECTION("no version") { os::send_packet(ours.get(), "", std::span(both).first(1)); }
+  SECTION("no descriptor") { os::send_packet(ours.get(), version + "rest"); }
+  SECTION("two descriptors") { os::send_packet(ours.get(), version, both); }
+  SECTION("more bytes than a connection can have") {
+    os::send_packet(ours.get(), version + std::string(180'000, 'x'), std::span(both).first(1));
+  }
+  REQUIRE(test::run_until(context, [&] { return ended == 1; }));
+  CHECK(received == 0);
+  second.served.reset();
+  CHECK(is_closed(second.client));
+  receiver.reset();
+  CHECK(os::send_packet(ours.get(), version) == os::SendResult::closed);
+}
+
+TEST_CASE("either side may end at any time") {
+  Handing handing;
+  handing.receive();
+  std::vector<Pair> connections;
+  for (int i = 0; i < 400; ++i) {
+    connections.push_back(make_connection());
+    handing.sender->send({std::move(connections.back().served), ""});
+  }
+  SECTION("the sender while it waits") { handing.sender.reset(); }
+  SECTION("the receiver with messages unread") { handing.receiver.reset(); }
+  test::settle(handing.context);
+  CHECK(handing.ended <= 1);
+}

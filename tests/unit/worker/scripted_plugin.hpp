@@ -1,0 +1,20 @@
+// A plugin whose hooks are the test's own: the setting "script" holds the address of an object of the test, which is in this process.
+#pragma once
+
+#include <appserver/abi.h>
+#include <appserver/abi/http.h>
+
+namespace appserver::test {
+
+class ScriptedPlugin {
+ public:
+  virtual ~ScriptedPlugin() = default;
+  virtual std::int32_t create(const appserver_host* host, appserver_worker* worker) noexcept = 0;
+  virtual void destroy() noexcept = 0;
+  virtual std::int32_t on_worker_start() noexcept = 0;
+  virtual void on_worker_reload() noexcept = 0;
+  virtual void on_worker_stop() noexcept = 0;
+  virtual std::int32_t on_request(const appserver_http_request* request, appserver_exchange exchange) noexcept = 0;
+};
+
+}  // namespace appserver::test
