@@ -16,6 +16,8 @@ target_link_options(appserver_flags INTERFACE -Wl,-z,relro -Wl,-z,now)
 if(APPSERVER_SANITIZE)
   target_compile_options(appserver_flags INTERFACE -fsanitize=${APPSERVER_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(appserver_flags INTERFACE -fsanitize=${APPSERVER_SANITIZE})
+  # gcc warns of each fence in Asio, because ThreadSanitizer does not model them.
+  target_compile_options(appserver_flags INTERFACE $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-tsan>)
 endif()
 
 # appserver_room(NAME SOURCES a.cpp ... DEPENDS rooms-or-targets... [ASIO])

@@ -1,9 +1,12 @@
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "appserverctl/event_view.hpp"
 #include "appserverctl/socket.hpp"
 #include "appserverctl/text.hpp"
 #include "appserverctl/verbs.hpp"
+#include "config/load.hpp"
 #include "control/requests.hpp"
 
 namespace appserver::appserverctl {
@@ -48,10 +51,17 @@ class Progress {
 
 int follow(const Options& options, const Console& console, std::string_view target,
            const boost::json::value& body) {
-  const control::Client client = find_daemon(options, console);
+  std::optional<control::Client> client;
+  try {
+    client = find_daemon(options, console);
+  } catch (const config::ConfigError& error) {
+    // The daemon would refuse this file, too; it is not even asked.
+    console.err << "FAILED: " << escaped_text(error.what()) << '\n';
+    return control::exit_code(control::RolloutResult::refused);
+  }
   Progress progress(console, options.json);
   try {
-    client.stream(target, body, options.timeout,
+    client->stream(target, body, options.timeout,
                   [&](std::string_view line) { progress.show(line); });
   } catch (const control::LostConnection& error) {
     return progress.finish(error.what());

@@ -11,7 +11,7 @@ namespace {
 std::filesystem::path find_socket(const Options& options, const Console& console) {
   if (!options.socket.empty()) return options.socket;
   if (!options.config.empty()) {
-    return config::load_file(options.config, console.environment).daemon.control_socket;
+    return config::load_daemon(options.config, console.environment).control_socket;
   }
   if (const auto socket = console.environment("APPSERVER_SOCKET"); socket && !socket->empty())
     return *socket;

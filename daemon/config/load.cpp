@@ -67,6 +67,16 @@ Config load_file(const std::filesystem::path& file, const Environment& environme
   return load(*text, file, environment);
 }
 
+Daemon load_daemon(const std::filesystem::path& file, const Environment& environment) {
+  Problems problems;
+  const auto text = read_source(file, file.native(), problems);
+  problems.throw_if_any();
+  Document document{file.native(), folder_of(file), nullptr};
+  parse_tree(*text, environment, document, problems);
+  if (!document.root) problems.throw_if_any();
+  return read_daemon(Section(Scope{document, problems}, document.root, "", kTopKeys));
+}
+
 Config load_text(std::string_view text, const std::filesystem::path& file,
                  const Environment& environment) {
   return load(text, file, environment);

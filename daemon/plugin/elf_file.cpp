@@ -9,6 +9,7 @@
 #include "plugin/bad_plugin.hpp"
 
 // The header of the running program itself, placed by the linker: what "this machine" is.
+// NOLINTNEXTLINE(readability-identifier-naming): the linker's name
 extern "C" const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
 
 namespace appserver::plugin {

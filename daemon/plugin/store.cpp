@@ -168,8 +168,7 @@ Stored read_stored(const fs::path& directory) {
 
 }  // namespace
 
-Store::Store(fs::path directory)
-    : directory_(fs::absolute(std::move(directory)).lexically_normal()) {
+Store::Store(const fs::path& directory) : directory_(fs::absolute(directory).lexically_normal()) {
   make_directories(directory_);
   for (const auto& entry : fs::directory_iterator(directory_)) {
     if (entry.path().filename().native().starts_with(kTemporaryPrefix)) fs::remove(entry.path());

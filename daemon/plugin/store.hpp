@@ -21,7 +21,7 @@ class Store {
  public:
   // Creates the directory, and those above it, where they are absent (0755: workers with another
   // uid read here), and removes what an add() that was killed left behind. Throws os::SystemError.
-  explicit Store(std::filesystem::path directory);
+  explicit Store(const std::filesystem::path& directory);
 
   // Takes in a plugin file and returns its stored build. The same content again gives the same
   // build, repaired if the stored copy was damaged, and makes it the newest. On any failure nothing

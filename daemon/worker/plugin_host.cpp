@@ -7,6 +7,7 @@
 #include <boost/asio/post.hpp>
 #include <cstdlib>
 #include <functional>
+#include <memory>
 #include <stdexcept>
 #include <utility>
 
@@ -24,8 +25,10 @@ appserver_str view(std::string_view text) { return {text.data(), text.size()}; }
 // from the page where it was.
 constexpr int kExitedInPlugin = 70;
 
-void refuse_exit(int, void* guard) {
-  const auto* page = *static_cast<const telemetry::WorkerPage**>(guard);
+void refuse_exit(int, void* argument) {
+  const std::unique_ptr<const telemetry::WorkerPage*> guard(
+      static_cast<const telemetry::WorkerPage**>(argument));
+  const auto* page = *guard;
   if (page == nullptr) return;
   if (page->hook.load(std::memory_order_relaxed) != Hook::none) ::_exit(kExitedInPlugin);
 }

@@ -94,15 +94,16 @@ class PluginHost final : public net::RequestHandler {
   bool on_loop() const { return std::this_thread::get_id() == loop_thread_; }
   // What other threads may know of an exchange that is not over.
   struct Open {
-    bool started = false;                    // as a stream
-    std::optional<std::uint64_t> left;       // of its announced length
-    std::size_t waiting = 0;                 // bytes queued for the loop
-    std::size_t unsent = 0;                  // bytes in the server, when it was last looked at
+    bool started = false;               // as a stream
+    std::optional<std::uint64_t> left;  // of its announced length
+    std::size_t waiting = 0;            // bytes queued for the loop
+    std::size_t unsent = 0;             // bytes in the server, when it was last looked at
     bool being_looked_at = false;
   };
 
   // From other threads than the loop's.
-  std::int32_t respond_elsewhere(appserver_exchange exchange, const appserver_http_response& response);
+  std::int32_t respond_elsewhere(appserver_exchange exchange,
+                                 const appserver_http_response& response);
   std::int32_t start_elsewhere(appserver_exchange exchange, const appserver_http_response& response,
                                std::int64_t content_length);
   std::int32_t write_elsewhere(appserver_exchange exchange, std::string_view piece);
@@ -121,8 +122,8 @@ class PluginHost final : public net::RequestHandler {
   boost::asio::io_context& context_;
   const channel::Boot& boot_;
   telemetry::WorkerPage& page_;
-  // What the exit handler reads: null once the page may be gone. Never freed, because a handler
-  // cannot be taken back.
+  // What the exit handler reads: null once the page may be gone. Freed by the handler,
+  // which cannot be taken back.
   const telemetry::WorkerPage** exit_guard_ = nullptr;
   WorkerLog& log_;
   Settings settings_;
@@ -140,7 +141,8 @@ class PluginHost final : public net::RequestHandler {
   std::atomic<std::size_t> queued_bytes_{0};
   std::atomic<bool> ended_{false};
   std::mutex open_mutex_;
-  std::unordered_map<appserver_exchange, Open> open_;  // exchanges that other threads may still answer
+  std::unordered_map<appserver_exchange, Open>
+      open_;  // exchanges that other threads may still answer
 };
 
 // The tables that are given to plugins.

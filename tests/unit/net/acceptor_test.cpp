@@ -8,6 +8,7 @@
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -53,32 +54,12 @@ class Port {
   sockaddr_in address_{};
 };
 
-struct Accepting {
-  explicit Accepting(os::Fd listener)
-      : acceptor(std::make_unique<net::Acceptor>(
-            context, std::move(listener),
-            net::Acceptor::Hooks{
-                [this] { return accepted.size() < room; },
-                [this](os::Fd connection) { accepted.push_back(std::move(connection)); },
-                [this](const std::string& what) { complaints.push_back(what); }})) {}
-
-  bool have(std::size_t count) {
-    return test::run_until(context, [&] { return accepted.size() == count; });
-  }
-
-  boost::asio::io_context context{1};
-  std::size_t room = 1'000'000;
-  std::vector<os::Fd> accepted;
-  std::vector<std::string> complaints;
-  std::unique_ptr<net::Acceptor> acceptor;
-};
-
 // No new descriptor above those that are open, while it lives.
 class NoDescriptors {
  public:
   NoDescriptors() {
-    // The sanitizers look at a type's first virtual call through a pipe, which they could not open later.
-    REQUIRE(std::string(os::SystemError(EMFILE, "accept()").what()) == "accept(): Too many open files");
+    REQUIRE(std::string(os::SystemError(EMFILE, "accept()").what()) ==
+            "accept(): Too many open files");
     ::getrlimit(RLIMIT_NOFILE, &before_);
     rlimit none = before_;
     none.rlim_cur = 0;
@@ -90,6 +71,43 @@ class NoDescriptors {
 
  private:
   rlimit before_{};
+};
+
+struct Accepting {
+  explicit Accepting(os::Fd listener)
+      : acceptor(std::make_unique<net::Acceptor>(
+            context, std::move(listener),
+            net::Acceptor::Hooks{
+                [this] { return accepted.size() < room; },
+                [this](os::Fd connection) { accepted.push_back(std::move(connection)); },
+                [this](const std::string& what) {
+                  no_descriptors.reset();
+                  complaints.push_back(what);
+                }})) {}
+
+  bool have(std::size_t count) {
+    return test::run_until(context, [&] { return accepted.size() == count; });
+  }
+
+  // Takes one client, then finds no descriptor for the next, until it has complained. The first one
+  // because the sanitizers look at each first virtual call through a pipe, which they could not
+  // open later.
+  void run_out_of_descriptors(const Port& port) {
+    clients.push_back(port.connect());
+    REQUIRE(test::run_until(context, [&] { return !accepted.empty(); }));
+    test::settle(context);
+    clients.push_back(port.connect());
+    no_descriptors.emplace();
+    REQUIRE(test::run_until(context, [&] { return !complaints.empty(); }));
+  }
+
+  boost::asio::io_context context{1};
+  std::vector<os::Fd> clients;
+  std::optional<NoDescriptors> no_descriptors;
+  std::size_t room = 1'000'000;
+  std::vector<os::Fd> accepted;
+  std::vector<std::string> complaints;
+  std::unique_ptr<net::Acceptor> acceptor;
 };
 
 }  // namespace
@@ -141,18 +159,13 @@ TEST_CASE("without room clients stay queued, and resume takes them") {
 
 TEST_CASE("out of descriptors it says so, waits without spinning, and recovers by itself") {
   const Port port;
-  const auto clients = port.connect_many(3);
   Accepting server(port.listener());
   server.acceptor->start();
-  {
-    const NoDescriptors none;
-    REQUIRE(test::run_until(server.context, [&] { return !server.complaints.empty(); }));
-    CHECK(server.complaints.front() == "accept(): Too many open files");
-    test::settle(server.context);
-    CHECK(server.complaints.size() < 5);
-    CHECK(server.accepted.empty());
-  }
-  CHECK(server.have(3));
+  server.run_out_of_descriptors(port);
+  CHECK(server.complaints.front() == "accept(): Too many open files");
+  CHECK(server.accepted.size() == 1);
+  CHECK(server.have(2));
+  CHECK(server.complaints.size() == 1);
 }
 
 TEST_CASE("stop takes who is queued where it is asked to, and nobody otherwise") {
@@ -196,12 +209,10 @@ TEST_CASE("an acceptor may end while it waits, while it backs off, and right aft
   server.acceptor->start();
   const int when = GENERATE(0, 1, 2);
   const auto client = port.connect();
-  if (when == 1) {
-    const NoDescriptors none;
-    REQUIRE(test::run_until(server.context, [&] { return !server.complaints.empty(); }));
-  }
+  if (when == 1) server.run_out_of_descriptors(port);
   if (when == 2) server.acceptor->stop(false);
   server.acceptor.reset();
+  const std::size_t before = server.accepted.size();
   test::settle(server.context);
-  CHECK(server.accepted.empty());
+  CHECK(server.accepted.size() == before);
 }

@@ -127,8 +127,9 @@ TEST_CASE("the part of a head that has come is carried, wherever it is cut") {
 TEST_CASE("a request whose body is coming is finished here first, and what follows it is not") {
   const bool expects = GENERATE(false, true);
   const bool chunked = GENERATE(false, true);
-  const std::string head = fmt::format("POST /1 HTTP/1.1\r\nHost: a\r\n{}{}\r\n\r\n", expects ? "Expect: 100-continue\r\n" : "",
-                                       chunked ? "Transfer-Encoding: chunked" : "Content-Length: 4");
+  const std::string head = fmt::format(
+      "POST /1 HTTP/1.1\r\nHost: a\r\n{}{}\r\n\r\n", expects ? "Expect: 100-continue\r\n" : "",
+      chunked ? "Transfer-Encoding: chunked" : "Content-Length: 4");
   Handover handover;
   Client client = handover.old.connect();
   client.send(head);
@@ -148,7 +149,8 @@ TEST_CASE("a request whose body is coming is finished here first, and what follo
   CHECK(handover.script.requests == std::vector<std::string>{"/2"});
 }
 
-TEST_CASE("a connection that is scheduled when the handover begins is answered once and loses nothing") {
+TEST_CASE(
+    "a connection that is scheduled when the handover begins is answered once and loses nothing") {
   Handover handover;
   SECTION("it was just taken over itself, with bytes") {
     auto [served, client_end] = os::make_socket_pair(SOCK_STREAM);
@@ -209,7 +211,9 @@ TEST_CASE("a connection that ends anyway is not handed over") {
   CHECK(handover.old.until([&] { return handover.old.server.connections() == 0; }));
 }
 
-TEST_CASE("requests of many pipelining clients are each answered once, across one handover after another") {
+TEST_CASE(
+    "requests of many pipelining clients are each answered once, across one handover after "
+    "another") {
   constexpr std::size_t kRequests = 60;
   boost::asio::io_context context{1};
   telemetry::WorkerPage page;
@@ -252,20 +256,26 @@ TEST_CASE("requests of many pipelining clients are each answered once, across on
     for (Client& client : clients) client.send(piece);
     settle(context);
     next_generation();
-    for (const auto& [server, exchange] : std::exchange(deferred, {})) server->respond(exchange, answer_of("deferred"));
+    for (const auto& [server, exchange] : std::exchange(deferred, {}))
+      server->respond(exchange, answer_of("deferred"));
   }
   const bool done = run_until(context, [&] {
-    for (const auto& [server, exchange] : std::exchange(deferred, {})) server->respond(exchange, answer_of("deferred"));
+    for (const auto& [server, exchange] : std::exchange(deferred, {}))
+      server->respond(exchange, answer_of("deferred"));
     for (Client& client : clients) client.read_all();
-    return std::ranges::all_of(clients, [](Client& client) { return client.answers() == kRequests; });
+    return std::ranges::all_of(clients,
+                               [](Client& client) { return client.answers() == kRequests; });
   });
   CHECK(done);
   CHECK(script.seen.size() == kRequests * clients.size());
   CHECK(page.in_flight.get() == 0);
-  for (std::size_t i = 0; i + 1 < generations.size(); ++i) CHECK(generations[i]->connections() == 0);
+  for (std::size_t i = 0; i + 1 < generations.size(); ++i)
+    CHECK(generations[i]->connections() == 0);
 }
 
-TEST_CASE("a sink that finds nobody there turns the handover into a polite drain, with every connection served on") {
+TEST_CASE(
+    "a sink that finds nobody there turns the handover into a polite drain, with every connection "
+    "served on") {
   Serving serving;
   std::vector<Client> clients;
   for (int i = 0; i < 5; ++i) clients.push_back(serving.connect());

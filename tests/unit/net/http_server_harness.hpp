@@ -1,4 +1,5 @@
-// An HttpServer with a scripted handler, and clients at the other ends of its connections, all on one thread.
+// An HttpServer with a scripted handler, and clients at the other ends of its connections, all on
+// one thread.
 #pragma once
 
 #include <fmt/format.h>
@@ -45,7 +46,8 @@ inline std::pair<os::Fd, os::Fd> tcp_pair() {
   os::check(::getsockname(listener.get(), generic, &length), "getsockname()");
   os::Fd client(os::check(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket()"));
   os::check(::connect(client.get(), generic, length), "connect()");
-  os::Fd served(os::check(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC), "accept()"));
+  os::Fd served(os::check(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC),
+                          "accept()"));
   os::set_nonblocking(client.get());
   return {std::move(served), std::move(client)};
 }
@@ -59,7 +61,8 @@ class Client {
     REQUIRE(sent == static_cast<ssize_t>(data.size()));
   }
 
-  // Reads what is there, at most once; each read of a SOCK_SEQPACKET socket is one write of the server.
+  // Reads what is there, at most once; each read of a SOCK_SEQPACKET socket is one write of the
+  // server.
   bool read_once() {
     std::array<char, 65'536> buffer;
     const auto got = ::recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
@@ -90,7 +93,9 @@ class Client {
       constexpr std::string_view kLength = "Content-Length: ";
       const auto at = head.find(kLength);
       const std::size_t length =
-          at == std::string_view::npos ? 0 : std::stoul(std::string(head.substr(at + kLength.size(), 20)));
+          at == std::string_view::npos
+              ? 0
+              : std::stoul(std::string(head.substr(at + kLength.size(), 20)));
       if (rest.size() < head_end + 4 + length) break;
       bodies.emplace_back(rest.substr(head_end + 4, length));
       rest.remove_prefix(head_end + 4 + length);
@@ -118,7 +123,8 @@ inline std::string get(std::string_view path, std::string_view more = "") {
 }
 
 inline std::string post(std::string_view path, std::string_view body, std::string_view more = "") {
-  return fmt::format("POST {} HTTP/1.1\r\nHost: a\r\n{}Content-Length: {}\r\n\r\n{}", path, more, body.size(), body);
+  return fmt::format("POST {} HTTP/1.1\r\nHost: a\r\n{}Content-Length: {}\r\n\r\n{}", path, more,
+                     body.size(), body);
 }
 
 // Answers with the path, unless told otherwise; "/later" is deferred.
@@ -139,7 +145,9 @@ class Script final : public net::RequestHandler {
   }
   void on_exchange_end(appserver_exchange exchange) override { ended.push_back(exchange); }
 
-  bool has_ended(appserver_exchange exchange) const { return std::ranges::count(ended, exchange) == 1; }
+  bool has_ended(appserver_exchange exchange) const {
+    return std::ranges::count(ended, exchange) == 1;
+  }
 
   net::HttpServer* server = nullptr;
   Call on;
@@ -157,7 +165,8 @@ inline net::HttpLimits small_limits() {
 }
 
 struct Serving {
-  explicit Serving(const net::HttpLimits& limits = small_limits()) : server(context, limits, script, page) {
+  explicit Serving(const net::HttpLimits& limits = small_limits())
+      : server(context, limits, script, page) {
     script.server = &server;
   }
 

@@ -40,7 +40,8 @@ bool is_closed(const os::Fd& client) {
 
 bool connected(const os::Fd& client, const os::Fd& served, char mark) {
   char byte = 0;
-  return ::send(client.get(), &mark, 1, MSG_NOSIGNAL) == 1 && ::recv(served.get(), &byte, 1, MSG_DONTWAIT) == 1 && byte == mark;
+  return ::send(client.get(), &mark, 1, MSG_NOSIGNAL) == 1 &&
+         ::recv(served.get(), &byte, 1, MSG_DONTWAIT) == 1 && byte == mark;
 }
 
 struct Handing {
@@ -48,7 +49,8 @@ struct Handing {
 
   void receive() {
     receiver = std::make_unique<worker::HandoverReceiver>(
-        context, std::move(taking), [this](Handed handed) { received.push_back(std::move(handed)); },
+        context, std::move(taking),
+        [this](Handed handed) { received.push_back(std::move(handed)); },
         [this] {
           ++ended;
           receiver.reset();
@@ -72,10 +74,12 @@ struct Handing {
 
  private:
   explicit Handing(std::pair<os::Fd, os::Fd> pair) : taking(std::move(pair.second)) {
-    sender = std::make_unique<worker::HandoverSender>(context, std::move(pair.first), [this](std::deque<Handed> left) {
-      ++losses;
-      for (Handed& one : left) lost.push_back(std::move(one));
-    });
+    sender = std::make_unique<worker::HandoverSender>(context, std::move(pair.first),
+                                                      [this](std::deque<Handed> left) {
+                                                        ++losses;
+                                                        for (Handed& one : left)
+                                                          lost.push_back(std::move(one));
+                                                      });
     sender->on_empty([this] { ++emptied; });
   }
 };
@@ -99,7 +103,8 @@ class ManyDescriptors {
 }  // namespace
 
 TEST_CASE("a connection arrives with its bytes, whatever they are") {
-  const std::string bytes = GENERATE(std::string(), std::string("GET / HT"), std::string("\0\n\1", 3), std::string(80'000, 'x'));
+  const std::string bytes = GENERATE(std::string(), std::string("GET / HT"),
+                                     std::string("\0\n\1", 3), std::string(80'000, 'x'));
   Handing handing;
   handing.receive();
   Pair connection = make_connection();
@@ -169,7 +174,8 @@ TEST_CASE("two thousand connections go through a receiver that takes them late, 
   test::settle(handing.context);
   handing.receive();
   REQUIRE(handing.until([&] { return handing.received.size() == kMany; }));
-  for (std::size_t i = 0; i < kMany; ++i) REQUIRE(handing.received[i].received == std::to_string(i));
+  for (std::size_t i = 0; i < kMany; ++i)
+    REQUIRE(handing.received[i].received == std::to_string(i));
   CHECK(handing.until([&] { return handing.emptied > 0; }));
   CHECK(handing.losses == 0);
 }
@@ -197,8 +203,8 @@ TEST_CASE("a message that is none ends the handover, and what came with it is cl
   boost::asio::io_context context{1};
   int received = 0;
   int ended = 0;
-  auto receiver = std::make_unique<worker::HandoverReceiver>(context, std::move(theirs), [&](const Handed&) { ++received; },
-                                                             [&] { ++ended; });
+  auto receiver = std::make_unique<worker::HandoverReceiver>(
+      context, std::move(theirs), [&](const Handed&) { ++received; }, [&] { ++ended; });
   const Pair first = make_connection();
   Pair second = make_connection();
   const std::array<int, 2> both{first.served.get(), second.served.get()};

@@ -63,10 +63,13 @@ struct Hosting final : test::ScriptedPlugin {
 
   std::string next_log() {
     os::Packet packet;
-    return os::receive_packet(supervisor.get(), 64 * 1024, packet) == os::ReceiveResult::received ? packet.data : "";
+    return os::receive_packet(supervisor.get(), 64 * 1024, packet) == os::ReceiveResult::received
+               ? packet.data
+               : "";
   }
 
-  std::int32_t create(const appserver_host* its_host, appserver_worker* its_worker) noexcept override {
+  std::int32_t create(const appserver_host* its_host,
+                      appserver_worker* its_worker) noexcept override {
     hooks.push_back("create");
     host = its_host;
     worker = its_worker;
@@ -84,7 +87,8 @@ struct Hosting final : test::ScriptedPlugin {
     hooks.push_back("on_worker_stop");
     if (on_stop) on_stop();
   }
-  std::int32_t on_request(const appserver_http_request* request, appserver_exchange exchange) noexcept override {
+  std::int32_t on_request(const appserver_http_request* request,
+                          appserver_exchange exchange) noexcept override {
     exchanges.push_back(exchange);
     return on(request, exchange);
   }
@@ -107,17 +111,22 @@ struct Hosting final : test::ScriptedPlugin {
   std::vector<std::string> hooks;
   std::vector<appserver_exchange> exchanges;
   std::function<std::int32_t(const appserver_http_request*, appserver_exchange)> on =
-      [this](const appserver_http_request*, appserver_exchange exchange) { return http->defer(worker, exchange); };
+      [this](const appserver_http_request*, appserver_exchange exchange) {
+        return http->defer(worker, exchange);
+      };
 
  private:
   Hosting(std::pair<os::Fd, os::Fd> pair, const std::string& file)
       : supervisor(std::move(pair.first)),
         boot(boot_of(file, fmt::format(R"({{"script":{},"db":{{"host":"local"}}}})",
-                                       reinterpret_cast<std::uintptr_t>(static_cast<test::ScriptedPlugin*>(this))))),
+                                       reinterpret_cast<std::uintptr_t>(
+                                           static_cast<test::ScriptedPlugin*>(this))))),
         log(std::move(pair.second), config::LogLevel::debug, page) {}
 };
 
-std::string fixture(const std::string& name) { return fmt::format("{}/{}.so", APPSERVER_FIXTURES, name); }
+std::string fixture(const std::string& name) {
+  return fmt::format("{}/{}.so", APPSERVER_FIXTURES, name);
+}
 
 void count(void* argument) noexcept { ++*static_cast<int*>(argument); }
 
@@ -142,8 +151,8 @@ TEST_CASE("the hooks run in their order") {
   CHECK(hosting.plugin.speaks_http());
   hosting.plugin.kept();
   hosting.plugin.stop();
-  CHECK(hosting.hooks ==
-        std::vector<std::string>{"create", "on_worker_start", "on_worker_reload", "on_worker_stop", "destroy"});
+  CHECK(hosting.hooks == std::vector<std::string>{"create", "on_worker_start", "on_worker_reload",
+                                                  "on_worker_stop", "destroy"});
   CHECK(hosting.page.hook.load() == telemetry::Hook::none);
 }
 
@@ -193,7 +202,9 @@ TEST_CASE("a plugin learns who it is, and its settings") {
   CHECK(hosting.host->extension("websocket/9") == nullptr);
 }
 
-TEST_CASE("timers fire once or repeatedly, can be cancelled from their own call, and stop with the worker") {
+TEST_CASE(
+    "timers fire once or repeatedly, can be cancelled from their own call, and stop with the "
+    "worker") {
   Hosting hosting;
   hosting.start();
   const auto& host = *hosting.host;

@@ -13,14 +13,16 @@ ScriptedPlugin& script(void* self) { return *static_cast<ScriptedPlugin*>(self);
 std::int32_t create(const appserver_host* host, appserver_worker* worker, void** self) noexcept {
   constexpr std::string_view kKey = "script";
   appserver_str value{};
-  if (host->setting(worker, {kKey.data(), kKey.size()}, &value) != APPSERVER_OK) return APPSERVER_ERROR;
+  if (host->setting(worker, {kKey.data(), kKey.size()}, &value) != APPSERVER_OK)
+    return APPSERVER_ERROR;
   std::uintptr_t address = 0;
   std::from_chars(value.data, value.data + value.size, address);
   *self = reinterpret_cast<void*>(address);
   return script(*self).create(host, worker);
 }
 
-std::int32_t on_request(void* self, const appserver_http_request* request, appserver_exchange exchange) noexcept {
+std::int32_t on_request(void* self, const appserver_http_request* request,
+                        appserver_exchange exchange) noexcept {
   return script(self).on_request(request, exchange);
 }
 
@@ -39,5 +41,7 @@ extern "C" const appserver_plugin appserver_plugin_v1 = {
     [](void* self) noexcept { return script(self).on_worker_start(); },
     [](void* self) noexcept { script(self).on_worker_reload(); },
     [](void* self) noexcept { script(self).on_worker_stop(); },
-    [](const char* name) noexcept -> const void* { return std::string_view(name) == APPSERVER_HTTP ? &kHttp : nullptr; },
+    [](const char* name) noexcept -> const void* {
+      return std::string_view(name) == APPSERVER_HTTP ? &kHttp : nullptr;
+    },
 };

@@ -1,8 +1,11 @@
-// A plugin whose hooks are the test's own: the setting "script" holds the address of an object of the test, which is in this process.
+// A plugin whose hooks are the test's own: the setting "script" holds the address of an object of
+// the test, which is in this process.
 #pragma once
 
 #include <appserver/abi.h>
 #include <appserver/abi/http.h>
+
+#include <cstdint>
 
 namespace appserver::test {
 
@@ -14,7 +17,8 @@ class ScriptedPlugin {
   virtual std::int32_t on_worker_start() noexcept = 0;
   virtual void on_worker_reload() noexcept = 0;
   virtual void on_worker_stop() noexcept = 0;
-  virtual std::int32_t on_request(const appserver_http_request* request, appserver_exchange exchange) noexcept = 0;
+  virtual std::int32_t on_request(const appserver_http_request* request,
+                                  appserver_exchange exchange) noexcept = 0;
 };
 
 }  // namespace appserver::test

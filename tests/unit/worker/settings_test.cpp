@@ -44,8 +44,8 @@ TEST_CASE("a path joins keys and list positions with dots") {
   CHECK(settings.find("db.hosts.0") == "a");
   CHECK(settings.find("db.hosts.2.name") == "c");
   CHECK(settings.find("list.0.1") == "2");
-  for (const char* path : {"db.hosts.3", "db.hosts.-1", "db.hosts.+1", "db.hosts.x", "db.hosts.", "db.hosts.99999999999999999999",
-                           ".", "name.", ".name", "db..hosts"}) {
+  for (const char* path : {"db.hosts.3", "db.hosts.-1", "db.hosts.+1", "db.hosts.x", "db.hosts.",
+                           "db.hosts.99999999999999999999", ".", "name.", ".name", "db..hosts"}) {
     CAPTURE(path);
     CHECK_FALSE(settings.find(path));
   }
@@ -69,14 +69,16 @@ TEST_CASE("what is not JSON is refused") {
 
 TEST_CASE("many threads may ask at once, and each text stays where it is") {
   std::string json = "{";
-  for (int i = 0; i < 500; ++i) json += (i == 0 ? "" : ",") + ("\"k" + std::to_string(i) + "\":" + std::to_string(i));
+  for (int i = 0; i < 500; ++i)
+    json += (i == 0 ? "" : ",") + ("\"k" + std::to_string(i) + "\":" + std::to_string(i));
   Settings settings(json + "}");
   const std::string_view first = *settings.find("k0");
   std::atomic<int> wrong{0};
   std::vector<std::thread> threads;
   for (int thread = 0; thread < 4; ++thread) {
     threads.emplace_back([&] {
-      for (int i = 0; i < 500; ++i) wrong += settings.find("k" + std::to_string(i)) == std::to_string(i) ? 0 : 1;
+      for (int i = 0; i < 500; ++i)
+        wrong += settings.find("k" + std::to_string(i)) == std::to_string(i) ? 0 : 1;
     });
   }
   for (auto& thread : threads) thread.join();

@@ -15,12 +15,15 @@ using config::LogLevel;
 namespace {
 
 struct Logging {
-  explicit Logging(LogLevel level = LogLevel::debug) : Logging(os::make_socket_pair(SOCK_SEQPACKET), level) {}
+  explicit Logging(LogLevel level = LogLevel::debug)
+      : Logging(os::make_socket_pair(SOCK_SEQPACKET), level) {}
 
   // Empty where nothing is there.
   std::string next() {
     os::Packet packet;
-    return os::receive_packet(supervisor.get(), 64 * 1024, packet) == os::ReceiveResult::received ? packet.data : "";
+    return os::receive_packet(supervisor.get(), 64 * 1024, packet) == os::ReceiveResult::received
+               ? packet.data
+               : "";
   }
 
   telemetry::WorkerPage page;
@@ -63,7 +66,8 @@ TEST_CASE("a supervisor that does not read never blocks a worker: each line lost
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
-      for (std::uint64_t line = 0; line < kLines; ++line) logging.log.write(LogLevel::info, std::string(1'000, 'x'));
+      for (std::uint64_t line = 0; line < kLines; ++line)
+        logging.log.write(LogLevel::info, std::string(1'000, 'x'));
     });
   }
   for (auto& thread : threads) thread.join();
