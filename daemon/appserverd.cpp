@@ -1,5 +1,6 @@
 // The daemon's entry: reads the command line and becomes a supervisor, or the worker that a
 // supervisor started.
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <boost/program_options.hpp>
@@ -24,6 +25,20 @@ constexpr int kFailed = 1;
 constexpr int kUsage = 2;
 // Where the supervisor puts the channel of a worker that it starts as `appserverd --worker PID`.
 constexpr int kWorkerChannel = 3;
+
+// Not by fmt::print, which throws where stderr cannot take it.
+void complain(const std::string& what) {
+  std::fputs(("appserverd: " + what + "\n").c_str(), stderr);
+}
+
+// What is opened next must not take the place of a standard stream that we were started without.
+void open_standard_streams() {
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (::fcntl(fd, F_GETFD) >= 0) continue;
+    // The lowest free number: this one.
+    static_cast<void>(::open("/dev/null", O_RDWR));
+  }
+}
 
 options::options_description describe_options() {
   options::options_description all("Options");
@@ -73,7 +88,7 @@ int run_daemon(int argc, char** argv, const os::BootState& boot_state) {
                    given);
     options::notify(given);
   } catch (const options::error& error) {
-    fmt::print(stderr, "appserverd: {}; see appserverd --help\n", error.what());
+    complain(fmt::format("{}; see appserverd --help", error.what()));
     return kUsage;
   }
   if (given.contains("help")) {
@@ -85,9 +100,13 @@ int run_daemon(int argc, char** argv, const os::BootState& boot_state) {
     return 0;
   }
   if (given.contains("config") == given.contains("plugin")) {
-    fmt::print(stderr,
-               "appserverd: name a configuration (--config FILE) or a plugin (--plugin FILE.so "
-               "--listen URL); see appserverd --help\n");
+    complain(
+        "name a configuration (--config FILE) or a plugin (--plugin FILE.so --listen URL); see "
+        "appserverd --help");
+    return kUsage;
+  }
+  if (given.contains("config") && (given.contains("listen") || !given["count"].defaulted())) {
+    complain("--listen and --count go with --plugin; with --config they stand in the file");
     return kUsage;
   }
   const config::Config config = read_config(given);
@@ -112,11 +131,12 @@ int run_as_worker(std::string_view supervisor_pid) {
 
 int main(int argc, char** argv) {
   try {
+    open_standard_streams();
     if (argc == 3 && std::string_view(argv[1]) == "--worker") return run_as_worker(argv[2]);
     const os::BootState boot_state = os::BootState::capture();
     return run_daemon(argc, argv, boot_state);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "appserverd: {}\n", error.what());
+    complain(error.what());
     return kFailed;
   }
 }

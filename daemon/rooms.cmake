@@ -10,7 +10,7 @@ target_compile_options(appserver_flags INTERFACE
   $<$<CONFIG:Release,RelWithDebInfo>:-fstack-protector-strong>
   -fno-omit-frame-pointer)
 target_compile_definitions(appserver_flags INTERFACE
-  $<$<CONFIG:Release>:_FORTIFY_SOURCE=2>
+  $<$<AND:$<CONFIG:Release,RelWithDebInfo>,$<NOT:$<BOOL:${APPSERVER_SANITIZE}>>>:_FORTIFY_SOURCE=2>
   BOOST_ASIO_NO_DEPRECATED)
 target_link_options(appserver_flags INTERFACE -Wl,-z,relro -Wl,-z,now)
 if(APPSERVER_SANITIZE)

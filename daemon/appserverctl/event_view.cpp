@@ -51,9 +51,9 @@ std::string_view words_for(RolloutResult result) {
     case RolloutResult::failed:
       return "no reason given";
     case RolloutResult::refused:
-      return "refused in preflight, nothing was touched";
+      return "refused in preflight";
     case RolloutResult::rolled_back:
-      return "rolled back, the old build serves";
+      return "no reason given";
     case RolloutResult::partial:
       return "partly done; look at `appserverctl status`";
     case RolloutResult::busy:
@@ -62,6 +62,24 @@ std::string_view words_for(RolloutResult result) {
       return "the daemon is stopping";
   }
   return "";
+}
+
+std::string_view verdict_for(RolloutResult result) {
+  switch (result) {
+    case RolloutResult::done:
+      return "done";
+    case RolloutResult::refused:
+      return "REFUSED, nothing was touched";
+    case RolloutResult::rolled_back:
+      return "ROLLED BACK, the old build serves";
+    case RolloutResult::partial:
+      return "PARTLY DONE";
+    case RolloutResult::failed:
+    case RolloutResult::busy:
+    case RolloutResult::stopped:
+      return "FAILED";
+  }
+  return "FAILED";
 }
 
 std::string subject(const RolloutEvent& event) {
@@ -73,7 +91,7 @@ std::string subject(const RolloutEvent& event) {
 std::string print_result(const RolloutEvent& event) {
   const RolloutResult result = event.result.value_or(RolloutResult::failed);
   return fmt::format(
-      "{}: {}", result == RolloutResult::done ? "done" : "FAILED",
+      "{}: {}", verdict_for(result),
       event.text.empty() ? std::string(words_for(result)) : escaped_text(event.text));
 }
 

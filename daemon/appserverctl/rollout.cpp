@@ -56,13 +56,13 @@ int follow(const Options& options, const Console& console, std::string_view targ
     client = find_daemon(options, console);
   } catch (const config::ConfigError& error) {
     // The daemon would refuse this file, too; it is not even asked.
-    console.err << "FAILED: " << escaped_text(error.what()) << '\n';
+    console.err << "REFUSED, nothing was touched: " << escaped_text(error.what()) << '\n';
     return control::exit_code(control::RolloutResult::refused);
   }
   Progress progress(console, options.json);
   try {
     client->stream(target, body, options.timeout,
-                  [&](std::string_view line) { progress.show(line); });
+                   [&](std::string_view line) { progress.show(line); });
   } catch (const control::LostConnection& error) {
     return progress.finish(error.what());
   } catch (const control::BadJson& error) {

@@ -74,7 +74,11 @@ Daemon load_daemon(const std::filesystem::path& file, const Environment& environ
   Document document{file.native(), folder_of(file), nullptr};
   parse_tree(*text, environment, document, problems);
   if (!document.root) problems.throw_if_any();
-  return read_daemon(Section(Scope{document, problems}, document.root, "", kTopKeys));
+  // The groups' mistakes are somebody else's; those of this section would lead to another socket.
+  Problems own;
+  Daemon daemon = read_daemon(Section(Scope{document, own}, document.root, "", kTopKeys));
+  own.throw_if_any();
+  return daemon;
 }
 
 Config load_text(std::string_view text, const std::filesystem::path& file,

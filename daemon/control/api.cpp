@@ -5,12 +5,19 @@
 #include <cmath>
 
 #include "control/json_reader.hpp"
+#include "os/utf8.hpp"
 
 namespace appserver::control {
 
 namespace json = boost::json;
 
 namespace {
+
+// Plugins and files gave it: JSON takes nothing but UTF-8.
+std::optional<std::string> cleaned(const std::optional<std::string>& text) {
+  if (!text) return std::nullopt;
+  return os::clean(*text, os::Control::keep);
+}
 
 template <typename Value>
 json::value or_null(const std::optional<Value>& value) {
@@ -33,7 +40,7 @@ json::object write_worker(const WorkerStatus& worker) {
                    {"connections", worker.connections},
                    {"rss_bytes", worker.rss_bytes},
                    {"restarts", worker.restarts},
-                   {"last_exit", or_null(worker.last_exit)},
+                   {"last_exit", or_null(cleaned(worker.last_exit))},
                    {"next_try_seconds", nullptr},
                    {"lends_to", or_null(worker.lends_to)},
                    {"metrics", std::move(metrics)}};
@@ -175,7 +182,7 @@ json::value to_json(const RolloutEvent& event) {
   put("pid", event.pid);
   put("old_pid", event.old_pid);
   put_text("build", event.build);
-  put_text("text", event.text);
+  put_text("text", os::clean(event.text, os::Control::keep));
   put("cut", event.cut);
   put("handed_over", event.handed_over);
   if (event.result) {

@@ -30,6 +30,10 @@ std::string describe_peer(int fd) {
   }
   if (address.ss_family == AF_INET6) {
     const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+    if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) {
+      ::inet_ntop(AF_INET, &v6.sin6_addr.s6_addr[12], text.data(), text.size());
+      return fmt::format("{}:{}", text.data(), ntohs(v6.sin6_port));
+    }
     ::inet_ntop(AF_INET6, &v6.sin6_addr, text.data(), text.size());
     return fmt::format("[{}]:{}", text.data(), ntohs(v6.sin6_port));
   }
@@ -274,11 +278,14 @@ bool HttpConnection::send_some(std::string_view data, std::size_t& sent) {
 
 void HttpConnection::flush() {
   if (closed_) return;
+  std::size_t sent = 0;
   if (aborted_) {
+    // The answers before it are whole: they go out as far as the kernel takes them at once.
+    output_.append(server_.cork_);
+    static_cast<void>(send_some(std::string_view(output_).substr(output_sent_), sent));
     close();
     return;
   }
-  std::size_t sent = 0;
   if (pending_output() == 0) {
     timing_output_ = false;
     const std::string_view cork = server_.cork_;

@@ -23,6 +23,7 @@ class HttpConnection final : private TimerWheel::Entry {
   // A turn that no socket event began: an answer came from outside, or the drain began.
   void run_scheduled();
 
+  bool is_head() const { return answer_to_.head_method; }
   appserver_exchange exchange() const { return exchange_; }
   bool busy() const { return exchange_ != 0 || pending_output() > 0 || in_body_; }
 

@@ -169,6 +169,11 @@ std::int32_t HttpServer::alive(appserver_exchange exchange) {
   return find(exchange) == nullptr ? APPSERVER_GONE : APPSERVER_OK;
 }
 
+bool HttpServer::is_head(appserver_exchange exchange) {
+  const HttpConnection* connection = find(exchange);
+  return connection != nullptr && connection->is_head();
+}
+
 std::int32_t HttpServer::fail(appserver_exchange exchange) {
   HttpConnection* connection = find(exchange);
   return connection == nullptr ? APPSERVER_GONE : connection->fail();

@@ -97,6 +97,8 @@ class HttpServer final {
   std::int32_t finish(appserver_exchange exchange);
   std::int32_t abort(appserver_exchange exchange);
   std::int32_t alive(appserver_exchange exchange);
+  // Whether the request of an exchange that is not over was HEAD.
+  bool is_head(appserver_exchange exchange);
   // The plugin failed: 500 where nothing of the answer is out yet, else the connection is cut.
   std::int32_t fail(appserver_exchange exchange);
 

@@ -1,6 +1,7 @@
 #include "os/fd.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <array>
@@ -29,6 +30,14 @@ Fd open_file(const std::filesystem::path& path, int flags, unsigned mode) {
 void set_nonblocking(int fd) {
   const int flags = check(::fcntl(fd, F_GETFL), "fcntl({}, F_GETFL)", fd);
   check(::fcntl(fd, F_SETFL, flags | O_NONBLOCK), "fcntl({}, F_SETFL)", fd);
+}
+
+std::optional<Fd> try_lock_file(const std::filesystem::path& path) {
+  Fd file = open_file(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0600);
+  const int result = retry_on_interrupt([&] { return ::flock(file.get(), LOCK_EX | LOCK_NB); });
+  if (result < 0 && errno == EWOULDBLOCK) return std::nullopt;
+  check(result, "flock(\"{}\")", path.native());
+  return file;
 }
 
 std::string read_file(const std::filesystem::path& path, std::size_t limit) {

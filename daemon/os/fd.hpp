@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -39,6 +40,10 @@ class Fd {
 Fd open_file(const std::filesystem::path& path, int flags, unsigned mode = 0);
 
 void set_nonblocking(int fd);
+
+// Takes the file's lock (flock(2)) for as long as the descriptor lives, creating the file where it
+// is absent; nothing where somebody else has it. Throws SystemError.
+std::optional<Fd> try_lock_file(const std::filesystem::path& path);
 
 // All of a regular file, at most `limit` bytes. Throws SystemError, or std::length_error over the
 // limit.

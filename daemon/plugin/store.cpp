@@ -130,6 +130,8 @@ bool renew(const Build& build) {
 }
 
 Build add_unexplained(const fs::path& directory, const fs::path& source) {
+  // It may have been wiped since.
+  make_directories(directory);
   Temporary copy(directory);
   take_snapshot(source, copy.fd());
   auto build = identify(copy.fd());
@@ -166,10 +168,23 @@ Stored read_stored(const fs::path& directory) {
   return {directory, added};
 }
 
+// What stands in the store is run: nobody but us may change it.
+void require_own(const fs::path& directory) {
+  struct stat status {};
+  os::check(::lstat(directory.c_str(), &status), "lstat(\"{}\")", directory.native());
+  const bool ours = S_ISDIR(status.st_mode) && status.st_uid == ::geteuid();
+  if (ours && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0) return;
+  throw BadPlugin(fmt::format(
+      "the plugin store \"{}\" must be a directory that belongs to this user and that nobody else "
+      "can write to; correct it or set another daemon.state_dir",
+      directory.native()));
+}
+
 }  // namespace
 
 Store::Store(const fs::path& directory) : directory_(fs::absolute(directory).lexically_normal()) {
   make_directories(directory_);
+  require_own(directory_);
   for (const auto& entry : fs::directory_iterator(directory_)) {
     if (entry.path().filename().native().starts_with(kTemporaryPrefix)) fs::remove(entry.path());
   }

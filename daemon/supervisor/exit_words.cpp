@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <csignal>
+
 namespace appserver::supervisor {
 namespace {
 
@@ -9,9 +11,7 @@ namespace {
 constexpr int kExitedInPlugin = 70;
 constexpr int kCannotExec = 127;
 
-}  // namespace
-
-std::string describe_end(const WorkerEnd& end, const std::string& build) {
+std::string describe_status(const WorkerEnd& end, const std::string& build) {
   if (!end.failure.empty()) return end.failure;
   const std::string where = end.hook == telemetry::Hook::none
                                 ? ""
@@ -26,6 +26,19 @@ std::string describe_end(const WorkerEnd& end, const std::string& build) {
   }
   if (end.status.code == kCannotExec) return "could not be executed; see the log";
   return fmt::format("exited with status {}{}", end.status.code, what);
+}
+
+}  // namespace
+
+std::string describe_end(const WorkerEnd& end, const std::string& build) {
+  const std::string status = describe_status(end, build);
+  // Who was killed from outside had no last words.
+  const bool killed =
+      end.status.signalled && (end.status.code == SIGKILL || end.status.code == SIGTERM);
+  const bool unasked = end.failure.empty() && !end.said_stopped && !killed;
+  return unasked && !end.last_output.empty()
+             ? fmt::format("{}; its last words: {}", status, end.last_output)
+             : status;
 }
 
 }  // namespace appserver::supervisor

@@ -12,6 +12,7 @@ struct WorkerEnd {
   os::ExitStatus status;
   bool said_stopped = false;                     // it ended as a worker should
   std::string failure;                           // what it said of its failure to start
+  std::string last_output;                       // the last line it wrote to stdout or stderr
   telemetry::Hook hook = telemetry::Hook::none;  // where in the plugin it was
 };
 

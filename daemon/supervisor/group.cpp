@@ -42,6 +42,9 @@ Message make_message(Kind kind, std::uint32_t slot = 0, std::uint64_t number = 0
   return message;
 }
 
+// Ten ticks of a worker's loop.
+constexpr milliseconds kMaxHeartbeatAge{1'000};
+
 Time now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
@@ -90,7 +93,13 @@ void Group::stop(bool fast) {
 
 void Group::apply(const Effects& effects) {
   for (const Effect& effect : effects) {
-    std::visit([this](const auto& what) { carry_out(what); }, effect);
+    try {
+      std::visit([this](const auto& what) { carry_out(what); }, effect);
+    } catch (const std::exception& error) {
+      // The machine counts on the others; what this one should have changed ends at a deadline of
+      // its own.
+      context_.log.error("{}: {}", name(), error.what());
+    }
   }
   arm_timer();
 }
@@ -103,8 +112,23 @@ void Group::arm_timer() {
   }
   timer_.expires_at(*deadline);
   timer_.async_wait([alive = alive_](const boost::system::error_code& error) {
-    if (!error && *alive != nullptr) (*alive)->apply((*alive)->machine_.tick(now()));
+    if (!error && *alive != nullptr) (*alive)->on_deadline();
   });
+}
+
+void Group::on_deadline() {
+  // Alive for min_ready means that its loop has turned, not that the process exists.
+  std::vector<WorkerId> standing_still;
+  for (const auto& [id, view] : machine_.workers()) {
+    const WorkerProcess* process = find(id);
+    const bool due = view.gate == Gate::settling && view.deadline && *view.deadline <= now();
+    if (due && process != nullptr && process->heartbeat_age() > kMaxHeartbeatAge)
+      standing_still.push_back(id);
+  }
+  for (const WorkerId id : standing_still) {
+    apply(machine_.worker_suspect(id, "its event loop stands still", now()));
+  }
+  apply(machine_.tick(now()));
 }
 
 WorkerProcess* Group::find(WorkerId worker) {
@@ -143,7 +167,10 @@ void Group::carry_out(const effect::Spawn& spawn) {
                         if (*alive == nullptr) return;
                         Group& self = **alive;
                         self.processes_.erase(id);
+                        const WorkerView* view = self.machine_.find(id);
+                        const std::uint32_t slot = view == nullptr ? 0 : view->slot;
                         self.apply(self.machine_.worker_gone(id, why, now()));
+                        self.had_outcome(slot);
                       });
   }
 }
@@ -252,7 +279,7 @@ void Group::carry_out(const effect::Progress& progress) {
       event.handed_over = std::exchange(handed_over_[progress.slot], 0);
       if (progress.cut > 0) {
         log(Level::warning, progress.slot, 0,
-            fmt::format("{} connections were cut at the drain timeout", progress.cut));
+            fmt::format("cut at the drain timeout: {} connection(s)", progress.cut));
       }
       break;
     case Step::slot_failed:
@@ -263,7 +290,7 @@ void Group::carry_out(const effect::Progress& progress) {
       break;
     case Step::reverting:
       event.kind = EventKind::message;
-      event.text = "giving up; slots already replaced go back to the old build";
+      event.text = "giving up: every slot keeps the old build, or goes back to it";
       event.slot.reset();
       break;
   }
@@ -306,7 +333,9 @@ void Group::on_gone(WorkerId worker, const WorkerEnd& end) {
   const std::uint32_t slot = view->slot;
   const bool expected = (end.said_stopped && view->draining && !end.status.signalled) ||
                         (view->killed && view->role != Role::current);
-  const std::string words = describe_end(end, process->build());
+  const bool by_itself = end.said_stopped && !view->draining && !end.status.signalled;
+  const std::string words = by_itself ? "SIGTERM from outside: it drained and stopped"
+                                      : describe_end(end, process->build());
   if (expected) {
     log(Level::info, slot, process->pid(), words);
   } else {

@@ -72,6 +72,7 @@ class Group final {
   void on_gone(WorkerId worker, const WorkerEnd& end);
   void had_outcome(std::uint32_t slot);
   void arm_timer();
+  void on_deadline();
   void log(telemetry::Level level, std::uint32_t slot, pid_t pid, const std::string& text);
   WorkerProcess* find(WorkerId worker);
   control::WorkerStatus worker_status(WorkerId worker, const WorkerView& view) const;

@@ -169,6 +169,18 @@ void GroupMachine::kill(WorkerId id, const std::string& why, Effects& effects) {
   effects.push_back(Signal{id, SIGKILL, why});
 }
 
+Effects GroupMachine::worker_suspect(WorkerId id, const std::string& why, Time now) {
+  Effects effects;
+  const WorkerView* worker = find(id);
+  if (worker == nullptr || worker->killed) return effects;
+  if (worker->role == Role::successor) {
+    candidate_failed(id, why, now, effects);
+  } else {
+    kill(id, why, effects);
+  }
+  return finish(now, std::move(effects));
+}
+
 Effects GroupMachine::worker_drained(WorkerId id, std::uint64_t cut, Time now) {
   const auto found = workers_.find(id);
   if (found != workers_.end()) found->second.cut = cut;

@@ -146,6 +146,9 @@ class GroupMachine final {
 
   Effects worker_ready(WorkerId worker, Time now);
   Effects worker_probed(WorkerId worker, bool passed, const std::string& why, Time now);
+  // It must not be trusted: a successor that is not open yet fails the rollout, any other is
+  // killed.
+  Effects worker_suspect(WorkerId worker, const std::string& why, Time now);
   Effects worker_drained(WorkerId worker, std::uint64_t cut, Time now);
 
   // The process ended, or could not be made. `why` is in words.

@@ -14,9 +14,9 @@ std::map<std::string, double> read_metrics(const telemetry::WorkerPage& page) {
     if (metric.kind.load(std::memory_order_acquire) == telemetry::MetricKind::unused) break;
     const double value = metric.value.load(std::memory_order_relaxed);
     // The worker may have written anything here.
-    const std::string_view name = metric.name_view();
+    const std::string name(metric.name_view());
     const bool clean =
-        name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string_view::npos;
+        name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string::npos;
     if (clean && std::isfinite(value)) result.emplace(name, value);
   }
   return result;

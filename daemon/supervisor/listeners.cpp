@@ -1,6 +1,7 @@
 #include "supervisor/listeners.hpp"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -118,7 +119,15 @@ sockaddr_un unix_address(const config::Listen& listen) {
 }
 
 // A socket file that nobody listens on is left over from a daemon that was killed.
-void remove_stale(const config::Listen& listen, const sockaddr_un& address) {
+// A socket of the group's user, left by a daemon that was killed, refuses even root when it has no
+// CAP_DAC_OVERRIDE.
+bool is_ours_unreachable(int connect_error, const struct stat& status, const config::Group& group) {
+  if (connect_error != EACCES || group.user.empty()) return false;
+  return status.st_uid == os::find_identity(group.user, group.group).uid;
+}
+
+void remove_stale(const config::Listen& listen, const config::Group& group,
+                  const sockaddr_un& address) {
   struct stat status {};
   if (::lstat(address.sun_path, &status) < 0) return;
   if (!S_ISSOCK(status.st_mode)) {
@@ -135,16 +144,18 @@ void remove_stale(const config::Listen& listen, const sockaddr_un& address) {
   }
   // Anything else says nothing of who is behind it: no permission, or a socket of another type that
   // is in use.
-  if (errno != ECONNREFUSED)
+  const int connect_error = errno;
+  if (connect_error != ECONNREFUSED && !is_ours_unreachable(connect_error, status, group)) {
     os::throw_system_error(
-        errno, fmt::format("listening on {}: a socket is there; connect()", listen.text));
+        connect_error, fmt::format("listening on {}: a socket is there; connect()", listen.text));
+  }
   os::check(::unlink(address.sun_path), "removing the stale socket {}", listen.text);
 }
 
-os::Fd bind_unix(const config::Listen& listen) {
+os::Fd bind_unix(const config::Listen& listen, const config::Group& group) {
   const sockaddr_un address = unix_address(listen);
   std::filesystem::create_directories(listen.unix_path.parent_path());
-  remove_stale(listen, address);
+  remove_stale(listen, group, address);
   os::Fd socket(os::check(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
                           "{}: socket()", listen.text));
   const mode_t before = ::umask(0777 & ~kUnixMode);
@@ -159,8 +170,10 @@ os::Fd bind_unix(const config::Listen& listen) {
 void give_to_user(const config::Listen& listen, const config::Group& group) {
   if (group.user.empty()) return;
   const os::Identity identity = os::find_identity(group.user, group.group);
-  os::check(::chown(listen.unix_path.c_str(), identity.uid, identity.gid), "{}: chown()",
-            listen.text);
+  // Whoever may write to the folder must not be able to point us at another file.
+  os::check(::fchownat(AT_FDCWD, listen.unix_path.c_str(), identity.uid, identity.gid,
+                       AT_SYMLINK_NOFOLLOW),
+            "{}: chown()", listen.text);
 }
 
 }  // namespace
@@ -182,7 +195,7 @@ void Listeners::open(const config::Listen& listen, const config::Group& group,
   Address& address = sockets_.emplace_back();
   if (listen.is_unix()) {
     address.shared = true;
-    address.sockets.push_back(bind_unix(listen));
+    address.sockets.push_back(bind_unix(listen, group));
     address.file = listen.unix_path;
     give_to_user(listen, group);
     addresses_.push_back(listen.text);

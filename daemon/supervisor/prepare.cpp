@@ -97,10 +97,15 @@ Prepared prepare(const PrepareRequest& request, plugin::Store& store) {
     const config::Group& group = result.configs.at(name);
     try {
       check_identity(group);
+    } catch (const std::exception& error) {
+      add_line(result.refusal, error.what());
+      continue;
+    }
+    try {
       result.releases[name] =
           std::make_shared<const Release>(Release{request.release, group, store.add(group.plugin)});
     } catch (const std::exception& error) {
-      add_line(result.refusal, fmt::format("{}: {}", name, error.what()));
+      add_line(result.refusal, fmt::format("groups.{}.plugin: {}", name, error.what()));
     }
   }
   return result;

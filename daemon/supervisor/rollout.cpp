@@ -102,10 +102,10 @@ void Rollout::report_kept() {
     const bool changed =
         wanted != prepared_.configs.end() && wanted->second != group.release()->config;
     emit_text(EventKind::group_kept, name,
-              changed ? fmt::format("kept (reloadable: false); its configuration has changed: "
+              changed ? fmt::format("reloadable: false; its configuration has changed: "
                                     "`appserverctl restart {}` applies it",
                                     name)
-                      : "kept (reloadable: false)");
+                      : "reloadable: false");
   }
 }
 
@@ -178,9 +178,9 @@ void Rollout::finish_rolled() {
     return;
   }
   // `done` promises that nobody noticed.
-  finish(
-      RolloutResult::partial,
-      fmt::format("{}, but {} connections were cut while draining; see drain_timeout", text, cut_));
+  finish(RolloutResult::partial,
+         fmt::format("{}, but {} {} cut while draining; see drain_timeout", text, cut_,
+                     cut_ == 1 ? "connection was" : "connections were"));
 }
 
 void Rollout::rolled(Outcome outcome, const std::string& why) {
@@ -225,6 +225,7 @@ void Rollout::revert_next() {
           self->finish(RolloutResult::stopped, why);
           return;
         }
+        if (!self->done_) return;
         self->stuck_ = self->stuck_ || outcome != Outcome::done;
         self->emit_text(EventKind::rolled_back, name, why);
         self->revert_next();

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <boost/asio/thread_pool.hpp>
 #include <csignal>
 #include <ctime>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -62,6 +64,21 @@ std::string describe_peer(const control::Peer& peer) {
   return fmt::format("appserverctl (uid {}, pid {})", peer.uid, peer.pid);
 }
 
+// Two daemons would tidy each other's builds away.
+os::Fd lock_state(const std::filesystem::path& state_dir) {
+  if (!std::filesystem::exists(state_dir)) {
+    std::filesystem::create_directories(state_dir);
+    os::check(::chmod(state_dir.c_str(), 0755), "chmod(\"{}\")", state_dir.native());
+  }
+  std::optional<os::Fd> lock = os::try_lock_file(state_dir / ".lock");
+  if (!lock) {
+    throw std::runtime_error(fmt::format(
+        "another appserverd uses the state directory {}; stop it, or set another daemon.state_dir",
+        state_dir.native()));
+  }
+  return std::move(*lock);
+}
+
 class Supervisor final : public control::Commands {
  public:
   Supervisor(const config::Config& config, const os::BootState& boot_state, std::string version);
@@ -80,6 +97,7 @@ class Supervisor final : public control::Commands {
     std::vector<std::shared_ptr<control::EventStream>> events;
   };
 
+  plugin::Build take_in(const config::Group& group);
   void open_groups();
   void run_loop();
   void warn_of_root();
@@ -102,6 +120,7 @@ class Supervisor final : public control::Commands {
   // Before the groups: a lock on the control socket keeps a second daemon from the same state
   // directory.
   std::unique_ptr<control::Server> control_;
+  os::Fd state_lock_;
   plugin::Store store_;
   std::vector<std::unique_ptr<Group>> groups_;
   std::shared_ptr<Rollout> rollout_;
@@ -129,6 +148,7 @@ Supervisor::Supervisor(const config::Config& config, const os::BootState& boot_s
         options.socket = config.daemon.control_socket;
         return std::make_unique<control::Server>(io_, options, *this);
       }()),
+      state_lock_(lock_state(config.daemon.state_dir)),
       store_(config.daemon.state_dir / "store"),
       signals_(io_, SIGHUP, SIGTERM, SIGQUIT),
       watchdog_(io_) {
@@ -138,14 +158,25 @@ Supervisor::Supervisor(const config::Config& config, const os::BootState& boot_s
   open_groups();
 }
 
+plugin::Build Supervisor::take_in(const config::Group& group) {
+  try {
+    return store_.add(group.plugin);
+  } catch (const std::exception& error) {
+    throw std::runtime_error(fmt::format("groups.{}.plugin: {}", group.name, error.what()));
+  }
+}
+
 void Supervisor::open_groups() {
   for (const config::Group& group : config_.groups) {
     check_identity(group);
-    auto release =
-        std::make_shared<const Release>(Release{releases_, group, store_.add(group.plugin)});
+    auto release = std::make_shared<const Release>(Release{releases_, group, take_in(group)});
     Group::Hooks hooks{[this] { group_changed(); }, [this] { group_stopped(); }};
-    groups_.push_back(std::make_unique<Group>(context_, std::move(release),
-                                              config_.daemon.log.level, std::move(hooks)));
+    try {
+      groups_.push_back(std::make_unique<Group>(context_, std::move(release),
+                                                config_.daemon.log.level, std::move(hooks)));
+    } catch (const std::exception& error) {
+      throw std::runtime_error(fmt::format("groups.{}: {}", group.name, error.what()));
+    }
   }
 }
 
@@ -190,8 +221,8 @@ void Supervisor::warn_of_root() {
 void Supervisor::watch_signals() {
   signals_.async_wait([this](const error_code& error, int number) {
     if (error) return;
-    on_signal(number);
     watch_signals();
+    on_signal(number);
   });
 }
 
@@ -220,11 +251,11 @@ void Supervisor::on_signal(int number) {
 void Supervisor::feed_watchdog() {
   const auto interval = os::watchdog_interval();
   if (!interval) return;
-  os::notify_service_manager("WATCHDOG=1");
   watchdog_.expires_after(*interval / 3);
   watchdog_.async_wait([this](const error_code& error) {
     if (!error) feed_watchdog();
   });
+  os::notify_service_manager("WATCHDOG=1");
 }
 
 void Supervisor::group_changed() {
@@ -368,7 +399,7 @@ void Supervisor::rollout_done(RolloutResult result) {
       }
     });
   }
-  if (!stopping_) {
+  if (!stopping_ && up_) {
     os::notify_service_manager(
         fmt::format("READY=1\nSTATUS=last reload: {}", control::to_word(result)));
   }

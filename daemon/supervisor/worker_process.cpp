@@ -25,6 +25,8 @@ using channel::Kind;
 constexpr int kMessagesPerTurn = 64;
 constexpr std::size_t kOutputPerTurn = std::size_t{64} << 10;
 constexpr int kLastReads = 16;
+// Of a line that is shown as a worker's last words.
+constexpr std::size_t kMaxLastOutput = 300;
 constexpr std::size_t kMaxLogMessage = 16 * 1024;
 // Where a worker finds its channel.
 constexpr int kChannelNumber = 3;
@@ -43,6 +45,12 @@ Pipe make_pipe() {
 }
 
 }  // namespace
+
+void WorkerProcess::assign(Descriptor& descriptor, os::Fd fd) {
+  // Released only once it is taken: epoll may refuse it.
+  descriptor.assign(fd.get());
+  fd.release();
+}
 
 std::shared_ptr<WorkerProcess> WorkerProcess::start(const SpawnContext& context,
                                                     const channel::Boot& boot,
@@ -97,10 +105,10 @@ void WorkerProcess::launch(const channel::Boot& boot, const std::vector<int>& li
       os::spawn_self(context_.boot_state, {title_, "--worker", std::to_string(::getpid())},
                      {null.get(), output.write_end.get(), output.write_end.get(), theirs.get()});
   static_assert(kChannelNumber == 3, "the fourth descriptor in the list above");
-  exit_.assign(child_.pidfd.duplicate().release());
-  channel_.assign(ours.release());
-  log_.assign(log_ours.release());
-  output_.assign(output.read_end.release());
+  assign(exit_, child_.pidfd.duplicate());
+  assign(channel_, std::move(ours));
+  assign(log_, std::move(log_ours));
+  assign(output_, std::move(output.read_end));
 }
 
 void WorkerProcess::watch() {
@@ -145,6 +153,10 @@ bool WorkerProcess::read_channel() {
       distrust(error.what());
       return false;
     }
+    if (!message.fds.empty()) {
+      distrust("a descriptor on the channel");
+      return false;
+    }
     take_message(message);
   }
   return true;
@@ -173,16 +185,21 @@ bool WorkerProcess::read_log() {
     try {
       const os::ReceiveResult result =
           os::receive_packet(log_.native_handle(), kMaxLogMessage, packet);
-      if (result == os::ReceiveResult::would_block) return true;
+      if (result == os::ReceiveResult::would_block) break;
       if (result == os::ReceiveResult::closed) return false;
     } catch (const std::exception& error) {
       distrust(error.what());
+      return false;
+    }
+    if (!packet.fds.empty()) {
+      distrust("a descriptor on the log socket");
       return false;
     }
     if (packet.data.empty()) continue;
     const int level = std::clamp(packet.data.front() - '0', 0, 3);
     write_log(static_cast<telemetry::Level>(level), std::string_view(packet.data).substr(1));
   }
+  report_lost_lines();
   return true;
 }
 
@@ -193,8 +210,22 @@ bool WorkerProcess::read_output() {
   if (got < 0) return errno == EAGAIN || errno == EWOULDBLOCK;
   if (got == 0) return false;
   lines_.feed({buffer.data(), static_cast<std::size_t>(got)},
-              [this](std::string_view line) { write_log(telemetry::Level::info, line); });
+              [this](std::string_view line) { take_output(line); });
   return true;
+}
+
+void WorkerProcess::take_output(std::string_view line) {
+  if (!line.empty()) end_.last_output = line.substr(0, kMaxLastOutput);
+  write_log(telemetry::Level::info, line);
+}
+
+void WorkerProcess::report_lost_lines() {
+  const std::uint64_t lost = page_.log_dropped.get();
+  if (lost == lost_lines_) return;
+  write_log(telemetry::Level::warning,
+            fmt::format("{} log lines were lost: the worker writes faster than they can be read",
+                        lost - lost_lines_));
+  lost_lines_ = lost;
 }
 
 void WorkerProcess::write_log(telemetry::Level level, std::string_view text) {
@@ -208,7 +239,7 @@ void WorkerProcess::distrust(const std::string& why) {
   signal(SIGKILL);
 }
 
-void WorkerProcess::send(channel::Message message, const std::vector<int>& fds) {
+void WorkerProcess::send(const channel::Message& message, const std::vector<int>& fds) {
   if (reaped_) return;
   os::SendResult result = os::SendResult::closed;
   try {
@@ -223,6 +254,15 @@ void WorkerProcess::send(channel::Message message, const std::vector<int>& fds) 
   }
 }
 
+std::chrono::milliseconds WorkerProcess::heartbeat_age() const {
+  // steady_clock is CLOCK_MONOTONIC, which the worker writes.
+  const std::chrono::nanoseconds beat(static_cast<std::int64_t>(page_.heartbeat_ns.get()));
+  const auto last =
+      std::max(started_.time_since_epoch(), std::chrono::steady_clock::duration(beat));
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::steady_clock::now().time_since_epoch() - last);
+}
+
 void WorkerProcess::signal(int number) {
   if (!reaped_) os::send_signal(child_, number);
 }
@@ -235,14 +275,17 @@ void WorkerProcess::ended() {
   }
   // What it said before its end comes first: why it failed, or that it stopped as it should.
   read_channel();
-  read_log();
+  for (int count = 0; count < kLastReads && read_log(); ++count) {
+    int waiting = 0;
+    if (::ioctl(log_.native_handle(), FIONREAD, &waiting) < 0 || waiting == 0) break;
+  }
   // A grandchild that holds the pipe may write for ever: what the dead process left fits into a few
   // reads.
   for (int count = 0; count < kLastReads && read_output(); ++count) {
     int waiting = 0;
     if (::ioctl(output_.native_handle(), FIONREAD, &waiting) < 0 || waiting == 0) break;
   }
-  lines_.finish([this](std::string_view line) { write_log(telemetry::Level::info, line); });
+  lines_.finish([this](std::string_view line) { take_output(line); });
   reaped_ = true;
   end_.status = *status;
   end_.hook = page_.hook.load(std::memory_order_relaxed);

@@ -34,7 +34,7 @@ struct SpawnContext {
 class WorkerProcess final : public std::enable_shared_from_this<WorkerProcess> {
  public:
   struct Hooks {
-    std::function<void(const channel::Message&)> message;  // ready, failed, drained
+    std::function<void(const channel::Message&)> message;  // ready, drained
     std::function<void(const WorkerEnd&)> gone;            // reaped; the last callback
   };
 
@@ -53,9 +53,11 @@ class WorkerProcess final : public std::enable_shared_from_this<WorkerProcess> {
   const std::string& build() const { return build_; }
   std::chrono::steady_clock::time_point started() const { return started_; }
   const telemetry::WorkerPage& page() const { return page_; }
+  // Since its loop last ticked; since its start where it has not yet.
+  std::chrono::milliseconds heartbeat_age() const;
 
   // A worker that does not read its channel is killed.
-  void send(channel::Message message, const std::vector<int>& fds = {});
+  void send(const channel::Message& message, const std::vector<int>& fds = {});
   void signal(int number);
   // No callback comes any more.
   void forget() { hooks_ = {}; }
@@ -64,6 +66,7 @@ class WorkerProcess final : public std::enable_shared_from_this<WorkerProcess> {
   using Descriptor =
       boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type>;
 
+  static void assign(Descriptor& descriptor, os::Fd fd);
   void launch(const channel::Boot& boot, const std::vector<int>& listeners);
   void watch();
   void watch_exit();
@@ -74,6 +77,8 @@ class WorkerProcess final : public std::enable_shared_from_this<WorkerProcess> {
   bool read_log();
   bool read_output();
   void take_message(const channel::Message& message);
+  void take_output(std::string_view line);
+  void report_lost_lines();
   void write_log(telemetry::Level level, std::string_view text);
   void distrust(const std::string& why);
   void ended();
@@ -94,6 +99,7 @@ class WorkerProcess final : public std::enable_shared_from_this<WorkerProcess> {
   Descriptor output_;
   telemetry::LineSplitter lines_;
   WorkerEnd end_;
+  std::uint64_t lost_lines_ = 0;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   bool reaped_ = false;
 };

@@ -1,5 +1,7 @@
 #include "worker/handover.hpp"
 
+#include <fcntl.h>
+
 #include <array>
 #include <chrono>
 #include <exception>
@@ -16,6 +18,8 @@ constexpr char kVersion = 1;
 constexpr std::size_t kMaxMessage = std::size_t{160} << 10;
 // The successor takes some hundred connections in this time, and a drain has a deadline of its own.
 constexpr std::chrono::milliseconds kRetry{2};
+// Until the process may have a descriptor to spare again.
+constexpr std::chrono::milliseconds kStarved{50};
 // Connections taken over in one turn of the loop, so that those already here are served between.
 constexpr int kBatch = 64;
 
@@ -72,6 +76,7 @@ HandoverReceiver::HandoverReceiver(boost::asio::io_context& context, os::Fd sock
                                    std::function<void(Handed)> received,
                                    std::function<void()> ended)
     : socket_(context.get_executor(), socket.get()),
+      retry_(context),
       received_(std::move(received)),
       ended_(std::move(ended)) {
   socket.release();
@@ -79,20 +84,34 @@ HandoverReceiver::HandoverReceiver(boost::asio::io_context& context, os::Fd sock
 }
 
 void HandoverReceiver::wait() {
-  socket_.async_wait(socket_.wait_read,
-                     [this, alive = std::weak_ptr(alive_)](const boost::system::error_code& error) {
-                       if (error || alive.expired()) return;
-                       if (receive_some()) {
-                         wait();
-                       } else {
-                         std::exchange(ended_, nullptr)();
-                       }
-                     });
+  const auto proceed = [this, alive = std::weak_ptr(alive_)](const boost::system::error_code& error) {
+    if (error || alive.expired()) return;
+    if (receive_some()) {
+      wait();
+    } else {
+      std::exchange(ended_, nullptr)();
+    }
+  };
+  if (starved_) {
+    retry_.expires_after(kStarved);
+    retry_.async_wait(proceed);
+  } else {
+    socket_.async_wait(socket_.wait_read, proceed);
+  }
+}
+
+bool HandoverReceiver::has_spare_descriptor() {
+  const os::Fd spare(::fcntl(socket_.native_handle(), F_DUPFD_CLOEXEC, 0));
+  return static_cast<bool>(spare);
 }
 
 bool HandoverReceiver::receive_some() {
   os::Packet packet;
   for (int count = 0; count < kBatch; ++count) {
+    // Without one the kernel would drop the connection that the message brings: better it waits in
+    // the queue.
+    starved_ = !has_spare_descriptor();
+    if (starved_) return true;
     os::ReceiveResult result = os::ReceiveResult::closed;
     try {
       result = os::receive_packet(socket_.native_handle(), kMaxMessage, packet);

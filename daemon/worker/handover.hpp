@@ -54,9 +54,12 @@ class HandoverReceiver final {
 
  private:
   void wait();
+  bool has_spare_descriptor();
   bool receive_some();
 
   boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type> socket_;
+  boost::asio::steady_timer retry_;
+  bool starved_ = false;
   std::function<void(Handed)> received_;
   std::function<void()> ended_;
   std::shared_ptr<const bool> alive_ =

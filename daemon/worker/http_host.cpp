@@ -63,20 +63,27 @@ appserver_http_response whole(const appserver_http_response* response) {
   return ours;
 }
 
-std::optional<std::uint64_t> left_after(std::int64_t content_length, std::size_t first_piece) {
-  if (content_length < 0) return std::nullopt;
+// What must still follow of a body of known length; nothing is counted where the host drops the
+// body.
+std::optional<std::uint64_t> left_after(std::int64_t content_length, std::size_t first_piece,
+                                        std::uint32_t status, bool head) {
+  if (content_length < 0 || head || status == 204 || status == 205 || status == 304)
+    return std::nullopt;
   const auto length = static_cast<std::uint64_t>(content_length);
   return length - std::min<std::uint64_t>(length, first_piece);
 }
 
 }  // namespace
 
-std::int32_t PluginHost::respond(appserver_exchange exchange, const appserver_http_response& response) {
+std::int32_t PluginHost::respond(appserver_exchange exchange,
+                                 const appserver_http_response& response) {
   return on_loop() ? server_->respond(exchange, response) : respond_elsewhere(exchange, response);
 }
 
-std::int32_t PluginHost::respond_elsewhere(appserver_exchange exchange, const appserver_http_response& response) {
-  if (const std::int32_t status = net::http::validate(response); status != APPSERVER_OK) return status;
+std::int32_t PluginHost::respond_elsewhere(appserver_exchange exchange,
+                                           const appserver_http_response& response) {
+  if (const std::int32_t status = net::http::validate(response); status != APPSERVER_OK)
+    return status;
   auto copy = std::make_shared<const ResponseCopy>(response);
   const std::lock_guard lock(open_mutex_);
   const auto found = open_.find(exchange);
@@ -95,36 +102,50 @@ std::int32_t PluginHost::defer(appserver_exchange exchange) {
   const std::int32_t result = server_->defer(exchange);
   if (result != APPSERVER_OK) return result;
   const std::lock_guard lock(open_mutex_);
-  open_.try_emplace(exchange);
+  open_.try_emplace(exchange, Open{.head = server_->is_head(exchange)});
   return result;
 }
 
-std::int32_t PluginHost::start_stream(appserver_exchange exchange, const appserver_http_response& response,
+std::int32_t PluginHost::start_stream(appserver_exchange exchange,
+                                      const appserver_http_response& response,
                                       std::int64_t content_length) {
   if (!on_loop()) return start_elsewhere(exchange, response, content_length);
   const std::int32_t result = server_->start(exchange, response, content_length);
   if (result != APPSERVER_OK) return result;
   const std::lock_guard lock(open_mutex_);
-  open_[exchange] = Open{.started = true, .left = left_after(content_length, response.body.size)};
+  const bool head = server_->is_head(exchange);
+  open_[exchange] =
+      Open{.head = head,
+           .started = true,
+           .left = left_after(content_length, response.body.size, response.status, head)};
   return result;
 }
 
-std::int32_t PluginHost::start_elsewhere(appserver_exchange exchange, const appserver_http_response& response,
+std::int32_t PluginHost::start_elsewhere(appserver_exchange exchange,
+                                         const appserver_http_response& response,
                                          std::int64_t content_length) {
-  if (const std::int32_t status = net::http::validate(response); status != APPSERVER_OK) return status;
+  if (const std::int32_t status = net::http::validate(response); status != APPSERVER_OK)
+    return status;
   const std::size_t first = response.body.size;
-  if (content_length >= 0 && first > static_cast<std::uint64_t>(content_length)) return APPSERVER_INVALID;
+  if (content_length >= 0 && first > static_cast<std::uint64_t>(content_length))
+    return APPSERVER_INVALID;
   auto copy = std::make_shared<const ResponseCopy>(response);
   const std::lock_guard lock(open_mutex_);
   const auto found = open_.find(exchange);
   if (found == open_.end()) return APPSERVER_GONE;
   if (found->second.started) return APPSERVER_INVALID;
   const std::int32_t queued = queue(copy->bytes(), [this, exchange, copy, content_length, first] {
-    copy->use([&](const appserver_http_response& kept) { server_->start(exchange, kept, content_length); });
+    copy->use([&](const appserver_http_response& kept) {
+      server_->start(exchange, kept, content_length);
+    });
     arrived(exchange, first);
   });
   if (queued != APPSERVER_OK) return queued;
-  found->second = Open{.started = true, .left = left_after(content_length, first), .waiting = first};
+  const bool head = found->second.head;
+  found->second = Open{.head = head,
+                       .started = true,
+                       .left = left_after(content_length, first, response.status, head),
+                       .waiting = first};
   return queued;
 }
 
@@ -136,7 +157,8 @@ std::int32_t PluginHost::write(appserver_exchange exchange, std::string_view pie
   const std::lock_guard lock(open_mutex_);
   const auto found = open_.find(exchange);
   // To HEAD the server drops any length.
-  if (found != open_.end() && found->second.left) *found->second.left -= std::min<std::uint64_t>(*found->second.left, piece.size());
+  if (found != open_.end() && found->second.left)
+    *found->second.left -= std::min<std::uint64_t>(*found->second.left, piece.size());
   return result;
 }
 
@@ -148,7 +170,8 @@ std::int32_t PluginHost::write_elsewhere(appserver_exchange exchange, std::strin
   if (!open.started || (open.left && piece.size() > *open.left)) return APPSERVER_INVALID;
   if (open.waiting + open.unsent >= net::HttpServer::kMaxPendingOutput) {
     // What the client has taken since is known to the loop alone: the next try will know, too.
-    if (!open.being_looked_at && queue(0, [this, exchange] { arrived(exchange, 0); }) == APPSERVER_OK) {
+    if (!open.being_looked_at &&
+        queue(0, [this, exchange] { arrived(exchange, 0); }) == APPSERVER_OK) {
       open.being_looked_at = true;
     }
     return APPSERVER_LIMIT;

@@ -18,9 +18,6 @@
 namespace appserver::worker {
 namespace {
 
-// Descriptors a worker needs beside its connections.
-constexpr rlim_t kOwnDescriptors = 128;
-
 __rlimit_resource_t find_resource(std::string_view name) {
   struct Entry {
     std::string_view name;
@@ -90,6 +87,9 @@ void take_on(const config::Group& group, std::uint32_t slot, pid_t supervisor) {
   // setresuid(2) clears the parent-death signal.
   bind_to_supervisor(supervisor);
   os::forbid_new_privileges();
+  // setresuid(2) also took the right to leave a core file, which the group asks for with its limit.
+  if (group.rlimits.contains("core"))
+    os::check(::prctl(PR_SET_DUMPABLE, 1), "prctl(PR_SET_DUMPABLE)");
   if (!group.working_directory.empty()) {
     os::check(::chdir(group.working_directory.c_str()), "working_directory: chdir(\"{}\")",
               group.working_directory.native());

@@ -1,6 +1,7 @@
 // Turning a fresh process into the kind of process its group asks for, before any plugin code runs.
 #pragma once
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -8,6 +9,9 @@
 #include "config/config.hpp"
 
 namespace appserver::worker {
+
+// Descriptors a worker needs beside its connections.
+inline constexpr rlim_t kOwnDescriptors = 128;
 
 // This process dies with `supervisor`: it gets SIGTERM when that one ends. Throws if it has ended
 // already.

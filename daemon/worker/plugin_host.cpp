@@ -33,6 +33,11 @@ void refuse_exit(int, void* argument) {
   if (page->hook.load(std::memory_order_relaxed) != Hook::none) ::_exit(kExitedInPlugin);
 }
 
+// The C++ layer names the hook itself, a plugin in C need not.
+std::string named(std::string_view hook, const std::string& error) {
+  return error.starts_with(hook) ? error : fmt::format("{}: {}", hook, error);
+}
+
 bool is_metric_name(std::string_view name) {
   if (name.empty() || name.size() >= telemetry::Metric::kNameSize) return false;
   if (name.front() >= '0' && name.front() <= '9') return false;
@@ -83,7 +88,7 @@ void PluginHost::start(net::HttpServer& server) {
   }
   if (result == APPSERVER_OK) return;
   destroy();
-  throw std::runtime_error("on_worker_start: " + take_error("failed without a reason"));
+  throw std::runtime_error(named("on_worker_start", take_error("failed without a reason")));
 }
 
 void PluginHost::kept() {
@@ -116,7 +121,7 @@ void PluginHost::on_request(appserver_exchange exchange, const appserver_http_re
   }
   if (result == APPSERVER_OK) return;
   log_.write(config::LogLevel::error,
-             fmt::format("on_request: {} ({} {})", take_error("failed without a reason"),
+             fmt::format("{} ({} {})", named("on_request", take_error("failed without a reason")),
                          std::string_view(request.method.data, request.method.size),
                          std::string_view(request.path.data, request.path.size)));
   server_->fail(exchange);

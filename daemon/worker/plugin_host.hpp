@@ -94,8 +94,9 @@ class PluginHost final : public net::RequestHandler {
   bool on_loop() const { return std::this_thread::get_id() == loop_thread_; }
   // What other threads may know of an exchange that is not over.
   struct Open {
-    bool started = false;               // as a stream
-    std::optional<std::uint64_t> left;  // of its announced length
+    bool head = false;     // the request was HEAD: no body is sent, so none can be missing
+    bool started = false;  // as a stream
+    std::optional<std::uint64_t> left = std::nullopt;  // of its announced length
     std::size_t waiting = 0;            // bytes queued for the loop
     std::size_t unsent = 0;             // bytes in the server, when it was last looked at
     bool being_looked_at = false;

@@ -2,14 +2,17 @@
 
 #include <fmt/format.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <list>
 #include <map>
 #include <memory>
@@ -45,7 +48,10 @@ constexpr milliseconds kBootTimeout{10'000};
 constexpr std::chrono::seconds kAlarmGrace{10};
 
 // The first three descriptors of the boot message; the listeners follow.
-enum BootFd : std::size_t { kRecord, kPage, kLog, kFirstListener };
+constexpr std::size_t kRecord = 0;
+constexpr std::size_t kPage = 1;
+constexpr std::size_t kLog = 2;
+constexpr std::size_t kFirstListener = 3;
 
 Message receive_boot(int channel_socket) {
   pollfd poll_for{channel_socket, POLLIN, 0};
@@ -69,10 +75,21 @@ telemetry::WorkerPage& map_page(int memfd) {
       os::SharedMapping(memfd, sizeof(telemetry::WorkerPage)).release());
 }
 
+// Half of the descriptors, less our own: while it takes over a predecessor's connections a worker
+// may already have as many of its own, and a message that brings a descriptor must never find none
+// free.
+std::uint32_t affordable_connections(std::uint32_t wanted) {
+  rlimit files{};
+  os::check(::getrlimit(RLIMIT_NOFILE, &files), "getrlimit(nofile)");
+  if (files.rlim_cur <= 2 * kOwnDescriptors) return 1;
+  return static_cast<std::uint32_t>(
+      std::min<rlim_t>(wanted, (files.rlim_cur - kOwnDescriptors) / 2));
+}
+
 net::HttpLimits to_limits(const config::Limits& limits) {
   net::HttpLimits result;
   result.request.max_body = limits.max_body.value;
-  result.max_connections = limits.max_connections;
+  result.max_connections = affordable_connections(limits.max_connections);
   result.header_timeout = limits.header_timeout;
   result.idle_timeout = limits.idle_timeout;
   return result;
@@ -164,6 +181,13 @@ void Worker::start() {
         "the plugin does not answer HTTP requests (no extension \"http/1\"), but the group "
         "listens");
   }
+  const std::uint32_t affordable = affordable_connections(boot_.group.limits.max_connections);
+  if (affordable < boot_.group.limits.max_connections) {
+    log_.write(config::LogLevel::warning,
+               fmt::format("serves at most {} connections instead of limits.max_connections ({}); "
+                           "raise rlimits.nofile",
+                           affordable, boot_.group.limits.max_connections));
+  }
   host_.start(server_);
   say(Kind::ready);
   watch_termination();
@@ -191,7 +215,16 @@ void Worker::read_channel() {
 void Worker::on_channel() {
   for (;;) {
     Message message;
-    const os::ReceiveResult result = channel::receive(channel_.native_handle(), message);
+    os::ReceiveResult result = os::ReceiveResult::would_block;
+    try {
+      result = channel::receive(channel_.native_handle(), message);
+    } catch (const std::exception& error) {
+      // Its descriptors did not fit: the plugin has used them all up. The supervisor's deadlines do
+      // the rest.
+      log_.write(config::LogLevel::error,
+                 fmt::format("a message of the supervisor is lost: {}", error.what()));
+      continue;
+    }
     if (result == os::ReceiveResult::would_block) break;
     if (result == os::ReceiveResult::closed) {
       log_.write(config::LogLevel::warning, "the supervisor is gone; draining");
@@ -369,6 +402,23 @@ void say_failed(int channel_socket, const std::string& why) {
   channel::send(channel_socket, message);
 }
 
+// Ends the process from within, so that the worker still stands while the plugin's static
+// destructors and the threads that it did not join run: the ABI promises them the host for as long
+// as the process lives.
+[[noreturn]] void live(const channel::Boot& boot, int channel_copy, os::Fd channel_socket,
+                       Message boot_message, os::Fd terminated) {
+  Worker worker(boot, std::move(channel_socket), std::move(boot_message), std::move(terminated));
+  int code = 0;
+  try {
+    worker.start();
+    if (boot.purpose == channel::Purpose::serve) worker.run();
+  } catch (const std::exception& error) {
+    say_failed(channel_copy, error.what());
+    code = 1;
+  }
+  std::exit(code);
+}
+
 }  // namespace
 
 int run_worker(int channel_number, pid_t supervisor) {
@@ -380,15 +430,13 @@ int run_worker(int channel_number, pid_t supervisor) {
     std::signal(SIGPIPE, SIG_IGN);
     Message boot_message = receive_boot(channel_socket.get());
     const channel::Boot boot = channel::decode(
-        os::read_sealed_memfd(boot_message.fds[kRecord].get(), channel::kMaxBootRecord));
+        os::read_sealed_memfd(boot_message.fds.at(kRecord).get(), channel::kMaxBootRecord));
     os::Fd terminated = catch_termination(
         std::chrono::duration_cast<std::chrono::seconds>(boot.group.reload.drain_timeout) +
         kAlarmGrace);
     take_on(boot.group, boot.slot, supervisor);
-    Worker worker(boot, std::move(channel_socket), std::move(boot_message), std::move(terminated));
-    worker.start();
-    if (boot.purpose == channel::Purpose::serve) worker.run();
-    return 0;
+    live(boot, channel_copy.get(), std::move(channel_socket), std::move(boot_message),
+         std::move(terminated));
   } catch (const std::exception& error) {
     say_failed(channel_copy.get(), error.what());
     return 1;

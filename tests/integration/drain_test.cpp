@@ -132,6 +132,6 @@ TEST_CASE("a request that outlasts drain_timeout is cut, and the reload says so 
   INFO(said);
   REQUIRE(exit.has_value());
   REQUIRE(exit->code == 5);
-  REQUIRE(said.find("1 connections were cut") != std::string::npos);
+  REQUIRE(said.find("1 connection was cut") != std::string::npos);
   REQUIRE(get(daemon.address(), "/").body == "v2\n");
 }

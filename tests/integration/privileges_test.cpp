@@ -76,20 +76,6 @@ TEST_CASE("workers under another user are reloaded like any other") {
   REQUIRE(connection.connects() == 1);
 }
 
-TEST_CASE("a group whose user does not exist runs nothing, and says why") {
-  if (!is_root()) return;
-  Site site(probe_group(1, "    user: no-such-user\n"));
-  Daemon daemon(site, {.wait_until_ready = false});
-  daemon.expect_error("no-such-user");
-  daemon.expect_error("crash-loop");
-  daemon.wait_for_log("no-such-user");
-  daemon.wait_for_control_socket();
-  const auto worker = daemon.status().group("api").workers.at(0);
-  REQUIRE(worker.state != "ready");
-  REQUIRE(worker.last_exit.find("no-such-user") != std::string::npos);
-  REQUIRE(get(daemon.address(), "/", 300ms).outcome == Outcome::timeout);
-}
-
 TEST_CASE("a reload to a user that does not exist is refused, and nobody runs as root instead") {
   if (!is_root()) return;
   Site site(probe_group(1, "    user: nobody\n"));

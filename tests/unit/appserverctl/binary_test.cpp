@@ -34,7 +34,7 @@ TEST_CASE("the program passes its arguments in and its exit code out") {
   };
   const auto [output, code] =
       appserverctl(fmt::format("--socket {} reload", daemon.socket().native()));
-  REQUIRE(output == "FAILED: the new build did not start\n");
+  REQUIRE(output == "ROLLED BACK, the old build serves: the new build did not start\n");
   REQUIRE(code == 4);
   REQUIRE(appserverctl("frobnicate").second == 2);
   REQUIRE(appserverctl("status --socket /nowhere/x.sock").second == 8);

@@ -82,7 +82,7 @@ class ChildDaemon {
 
 TEST_CASE("every end of a rollout has its exit code, and its reason is on the terminal") {
   FakeDaemon daemon;
-  const auto expect = [&](RolloutResult result, int code) {
+  const auto expect = [&](RolloutResult result, int code, const std::string& verdict = "FAILED") {
     daemon.on_loop([&] {
       daemon.commands.on_reload = [result](const auto&, const auto& events) {
         events->send({.kind = control::EventKind::rollout_started, .rollout = "r-1"});
@@ -94,14 +94,14 @@ TEST_CASE("every end of a rollout has its exit code, and its reason is on the te
     REQUIRE(outcome.code == code);
     REQUIRE(outcome.out == (code == 0 ? "+0.00s r-1 reload started\ndone: because\n"
                                       : "+0.00s r-1 reload started\n"));
-    REQUIRE(outcome.err == (code == 0 ? "" : "FAILED: because\n"));
+    REQUIRE(outcome.err == (code == 0 ? "" : verdict + ": because\n"));
   };
   expect(RolloutResult::done, 0);
   expect(RolloutResult::failed, 1);
   expect(RolloutResult::stopped, 1);
-  expect(RolloutResult::refused, 3);
-  expect(RolloutResult::rolled_back, 4);
-  expect(RolloutResult::partial, 5);
+  expect(RolloutResult::refused, 3, "REFUSED, nothing was touched");
+  expect(RolloutResult::rolled_back, 4, "ROLLED BACK, the old build serves");
+  expect(RolloutResult::partial, 5, "PARTLY DONE");
   expect(RolloutResult::busy, 6);
 }
 

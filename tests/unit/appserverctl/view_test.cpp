@@ -59,7 +59,7 @@ TEST_CASE("the last line is the verdict") {
   REQUIRE(print_event(control::done_event(RolloutResult::done, "2 workers replaced")) ==
           "done: 2 workers replaced");
   REQUIRE(print_event(control::done_event(RolloutResult::refused, "not an ELF file")) ==
-          "FAILED: not an ELF file");
+          "REFUSED, nothing was touched: not an ELF file");
   REQUIRE(print_event(control::done_event(RolloutResult::busy, "")) ==
           "FAILED: another reload is running");
 }
