@@ -42,8 +42,8 @@ Environment process_environment();
 Config load_file(const std::filesystem::path& file,
                  const Environment& environment = process_environment());
 
-// The `daemon:` section alone, whatever else is wrong with the file: for a client that looks for the daemon's socket. Throws
-// ConfigError where the file cannot be read or is no YAML.
+// The `daemon:` section alone, whatever else is wrong with the file: for a client that looks for
+// the daemon's socket. Throws ConfigError where the file cannot be read or is no YAML.
 Daemon load_daemon(const std::filesystem::path& file,
                    const Environment& environment = process_environment());
 

@@ -11,7 +11,8 @@ bool is_continuation(char byte);
 
 enum class Control { keep, escape };
 
-// Well-formed UTF-8 from anything. Stray bytes become "\xNN"; so do control characters unless they are kept.
+// Well-formed UTF-8 from anything. Stray bytes become "\xNN"; so do control characters unless they
+// are kept.
 std::string clean(std::string_view text, Control control);
 
 }  // namespace appserver::os

@@ -84,7 +84,8 @@ HandoverReceiver::HandoverReceiver(boost::asio::io_context& context, os::Fd sock
 }
 
 void HandoverReceiver::wait() {
-  const auto proceed = [this, alive = std::weak_ptr(alive_)](const boost::system::error_code& error) {
+  const auto proceed = [this,
+                        alive = std::weak_ptr(alive_)](const boost::system::error_code& error) {
     if (error || alive.expired()) return;
     if (receive_some()) {
       wait();

@@ -97,8 +97,8 @@ class PluginHost final : public net::RequestHandler {
     bool head = false;     // the request was HEAD: no body is sent, so none can be missing
     bool started = false;  // as a stream
     std::optional<std::uint64_t> left = std::nullopt;  // of its announced length
-    std::size_t waiting = 0;            // bytes queued for the loop
-    std::size_t unsent = 0;             // bytes in the server, when it was last looked at
+    std::size_t waiting = 0;                           // bytes queued for the loop
+    std::size_t unsent = 0;  // bytes in the server, when it was last looked at
     bool being_looked_at = false;
   };
 

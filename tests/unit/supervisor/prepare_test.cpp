@@ -143,10 +143,12 @@ TEST_CASE("a plugin that cannot be taken in is refused by its group's name") {
   fs::copy_file(fs::path(APPSERVER_FIXTURES) / "no_note.so", running.folder() / "answers.so",
                 fs::copy_options::overwrite_existing);
   const Prepared prepared = running.prepare();
-  CHECK_THAT(prepared.refusal, Contains("groups.api.plugin: ") && Contains("\ngroups.jobs.plugin: ") && Contains("answers.so"));
+  CHECK_THAT(prepared.refusal, Contains("groups.api.plugin: ") &&
+                                   Contains("\ngroups.jobs.plugin: ") && Contains("answers.so"));
   CHECK(prepared.releases.empty());
   fs::remove(running.folder() / "answers.so");
-  CHECK_THAT(running.prepare({"jobs"}).refusal, Contains("groups.jobs.plugin: ") && Contains("answers.so"));
+  CHECK_THAT(running.prepare({"jobs"}).refusal,
+             Contains("groups.jobs.plugin: ") && Contains("answers.so"));
 }
 
 TEST_CASE("without a file the running configuration is taken") {
