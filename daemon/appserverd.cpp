@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "channel/process.hpp"
 #include "config/load.hpp"
 #include "os/process.hpp"
 #include "supervisor/supervisor.hpp"
@@ -23,8 +24,6 @@ using namespace appserver;
 
 constexpr int kFailed = 1;
 constexpr int kUsage = 2;
-// Where the supervisor puts the channel of a worker that it starts as `appserverd --worker PID`.
-constexpr int kWorkerChannel = 3;
 
 // Not by fmt::print, which throws where stderr cannot take it.
 void complain(const std::string& what) {
@@ -124,7 +123,7 @@ int run_daemon(int argc, char** argv, const os::BootState& boot_state) {
 int run_as_worker(std::string_view supervisor_pid) {
   pid_t supervisor = 0;
   std::from_chars(supervisor_pid.data(), supervisor_pid.data() + supervisor_pid.size(), supervisor);
-  return worker::run_worker(kWorkerChannel, supervisor);
+  return worker::run_worker(channel::kWorkerChannel, supervisor);
 }
 
 }  // namespace

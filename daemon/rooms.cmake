@@ -1,5 +1,5 @@
 # A room is one folder and one target. Its headers are reached as "room/header.hpp" through an include root that holds this
-# one room only, so a target that does not name a room among its DEPENDS cannot include from it.
+# one room only: a target reaches the rooms that it names in DEPENDS and those that they name, and no other.
 
 add_library(appserver_flags INTERFACE)
 target_compile_options(appserver_flags INTERFACE
@@ -10,10 +10,11 @@ target_compile_options(appserver_flags INTERFACE
   $<$<CONFIG:Release,RelWithDebInfo>:-fstack-protector-strong>
   -fno-omit-frame-pointer)
 target_compile_definitions(appserver_flags INTERFACE
-  $<$<AND:$<CONFIG:Release,RelWithDebInfo>,$<NOT:$<BOOL:${APPSERVER_SANITIZE}>>>:_FORTIFY_SOURCE=2>
   BOOST_ASIO_NO_DEPRECATED)
 target_link_options(appserver_flags INTERFACE -Wl,-z,relro -Wl,-z,now)
-if(APPSERVER_SANITIZE)
+if(NOT APPSERVER_SANITIZE)
+  target_compile_definitions(appserver_flags INTERFACE $<$<CONFIG:Release,RelWithDebInfo>:_FORTIFY_SOURCE=2>)
+else()
   target_compile_options(appserver_flags INTERFACE -fsanitize=${APPSERVER_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(appserver_flags INTERFACE -fsanitize=${APPSERVER_SANITIZE})
   # gcc warns of each fence in Asio, because ThreadSanitizer does not model them.

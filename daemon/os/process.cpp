@@ -53,7 +53,7 @@ struct ChildSetup {
 
   [[noreturn]] static void fail(std::string_view what) {
     static_cast<void>(!::write(STDERR_FILENO, what.data(), what.size()));
-    ::_exit(127);
+    ::_exit(kCannotExec);
   }
 
   [[noreturn]] void run() {

@@ -37,10 +37,13 @@ struct Child {
   Fd pidfd;
 };
 
+// Exit code of a child that could not become a program.
+inline constexpr int kCannotExec = 127;
+
 // Starts this very program image again (/proc/self/exe, also after the file was replaced) in a
 // session of its own, with the boot state, `inherited[i]` as descriptor i and no other. Throws
 // SystemError where no process can be made; a child that cannot go on says so on descriptor 2 and
-// exits with 127.
+// exits with kCannotExec.
 Child spawn_self(const BootState& boot, const std::vector<std::string>& arguments,
                  const std::vector<int>& inherited);
 

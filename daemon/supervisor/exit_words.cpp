@@ -4,12 +4,10 @@
 
 #include <csignal>
 
+#include "channel/process.hpp"
+
 namespace appserver::supervisor {
 namespace {
-
-// What a worker's exit handler makes of exit(3) called by a plugin.
-constexpr int kExitedInPlugin = 70;
-constexpr int kCannotExec = 127;
 
 std::string describe_status(const WorkerEnd& end, const std::string& build) {
   if (!end.failure.empty()) return end.failure;
@@ -21,10 +19,10 @@ std::string describe_status(const WorkerEnd& end, const std::string& build) {
     return os::signal_name(end.status.code) + what + (end.status.core ? " (core dumped)" : "");
   }
   if (end.said_stopped) return "stopped";
-  if (end.status.code == kExitedInPlugin && end.hook != telemetry::Hook::none) {
+  if (end.status.code == channel::kExitedInPlugin && end.hook != telemetry::Hook::none) {
     return fmt::format("called exit(){}", what);
   }
-  if (end.status.code == kCannotExec) return "could not be executed; see the log";
+  if (end.status.code == os::kCannotExec) return "could not be executed; see the log";
   return fmt::format("exited with status {}{}", end.status.code, what);
 }
 

@@ -168,7 +168,11 @@ void Rollout::roll_next() {
 
 void Rollout::finish_rolled() {
   if (selected_.empty()) {
-    finish(RolloutResult::done, "no group to reload");
+    finish(
+        RolloutResult::done,
+        fmt::format("nothing to reload: {} kept (reloadable: false); `appserverctl restart GROUP` "
+                    "replaces their workers, too",
+                    fmt::join(kept_, ", ")));
     return;
   }
   const std::string text =

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "channel/process.hpp"
 #include "os/error.hpp"
 #include "os/message_socket.hpp"
 
@@ -28,8 +29,6 @@ constexpr int kLastReads = 16;
 // Of a line that is shown as a worker's last words.
 constexpr std::size_t kMaxLastOutput = 300;
 constexpr std::size_t kMaxLogMessage = 16 * 1024;
-// Where a worker finds its channel.
-constexpr int kChannelNumber = 3;
 
 struct Pipe {
   os::Fd read_end;
@@ -94,17 +93,22 @@ void WorkerProcess::launch(const channel::Boot& boot, const std::vector<int>& li
   Pipe output = make_pipe();
   const os::Fd null = os::open_file("/dev/null", O_RDONLY);
   const os::Fd record = os::make_sealed_memfd("appserver-boot", channel::encode(boot));
-  std::vector<int> fds{record.get(), page_file_.get(), log_theirs.get()};
+  std::vector<int> fds(channel::kFirstListener);
+  fds[channel::kBootRecord] = record.get();
+  fds[channel::kBootPage] = page_file_.get();
+  fds[channel::kBootLog] = log_theirs.get();
   fds.insert(fds.end(), listeners.begin(), listeners.end());
   channel::Message message;
   message.kind = Kind::boot;
   if (channel::send(ours.get(), message, fds) != os::SendResult::sent) {
     throw std::runtime_error("the boot message does not fit into the channel");
   }
-  child_ =
-      os::spawn_self(context_.boot_state, {title_, "--worker", std::to_string(::getpid())},
-                     {null.get(), output.write_end.get(), output.write_end.get(), theirs.get()});
-  static_assert(kChannelNumber == 3, "the fourth descriptor in the list above");
+  std::vector<int> inherited(channel::kWorkerChannel + 1);
+  inherited[STDIN_FILENO] = null.get();
+  inherited[STDOUT_FILENO] = inherited[STDERR_FILENO] = output.write_end.get();
+  inherited[channel::kWorkerChannel] = theirs.get();
+  child_ = os::spawn_self(context_.boot_state, {title_, "--worker", std::to_string(::getpid())},
+                          inherited);
   assign(exit_, child_.pidfd.duplicate());
   assign(channel_, std::move(ours));
   assign(log_, std::move(log_ours));

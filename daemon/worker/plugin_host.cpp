@@ -11,6 +11,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "channel/process.hpp"
 #include "plugin/load.hpp"
 
 namespace appserver::worker {
@@ -23,14 +24,12 @@ appserver_str view(std::string_view text) { return {text.data(), text.size()}; }
 
 // exit(3) in a plugin runs this before any destructor of ours or the plugin's. The supervisor reads
 // from the page where it was.
-constexpr int kExitedInPlugin = 70;
-
 void refuse_exit(int, void* argument) {
   const std::unique_ptr<const telemetry::WorkerPage*> guard(
       static_cast<const telemetry::WorkerPage**>(argument));
   const auto* page = *guard;
   if (page == nullptr) return;
-  if (page->hook.load(std::memory_order_relaxed) != Hook::none) ::_exit(kExitedInPlugin);
+  if (page->hook.load(std::memory_order_relaxed) != Hook::none) ::_exit(channel::kExitedInPlugin);
 }
 
 // The C++ layer names the hook itself, a plugin in C need not.

@@ -22,6 +22,7 @@
 
 #include "channel/boot.hpp"
 #include "channel/message.hpp"
+#include "channel/process.hpp"
 #include "net/acceptor.hpp"
 #include "net/http_server.hpp"
 #include "os/error.hpp"
@@ -47,11 +48,7 @@ constexpr milliseconds kBootTimeout{10'000};
 // Between the drain's own deadline and the alarm that ends a hung process.
 constexpr std::chrono::seconds kAlarmGrace{10};
 
-// The first three descriptors of the boot message; the listeners follow.
-constexpr std::size_t kRecord = 0;
-constexpr std::size_t kPage = 1;
-constexpr std::size_t kLog = 2;
-constexpr std::size_t kFirstListener = 3;
+using channel::kFirstListener;
 
 Message receive_boot(int channel_socket) {
   pollfd poll_for{channel_socket, POLLIN, 0};
@@ -146,8 +143,8 @@ class Worker final {
 Worker::Worker(const channel::Boot& boot, os::Fd channel_socket, Message boot_message,
                os::Fd terminated)
     : boot_(boot),
-      page_(map_page(boot_message.fds[kPage].get())),
-      log_(std::move(boot_message.fds[kLog]), boot.log_level, page_),
+      page_(map_page(boot_message.fds[channel::kBootPage].get())),
+      log_(std::move(boot_message.fds[channel::kBootLog]), boot.log_level, page_),
       host_(context_, boot, page_, log_),
       server_(context_, to_limits(boot.group.limits), host_, page_),
       channel_(context_.get_executor(), channel_socket.release()),
@@ -429,8 +426,8 @@ int run_worker(int channel_number, pid_t supervisor) {
     bind_to_supervisor(supervisor);
     std::signal(SIGPIPE, SIG_IGN);
     Message boot_message = receive_boot(channel_socket.get());
-    const channel::Boot boot = channel::decode(
-        os::read_sealed_memfd(boot_message.fds.at(kRecord).get(), channel::kMaxBootRecord));
+    const channel::Boot boot = channel::decode(os::read_sealed_memfd(
+        boot_message.fds.at(channel::kBootRecord).get(), channel::kMaxBootRecord));
     os::Fd terminated = catch_termination(
         std::chrono::duration_cast<std::chrono::seconds>(boot.group.reload.drain_timeout) +
         kAlarmGrace);

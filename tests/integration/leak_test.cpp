@@ -11,7 +11,12 @@ namespace {
 
 // Allocators keep what they once had; a leak of a few hundred bytes a reload would still go beyond
 // this.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+// The sanitizer's quarantine and shadow grow with use.
+constexpr std::uint64_t kSlack = 512u << 20;
+#else
 constexpr std::uint64_t kSlack = 1u << 20;
+#endif
 
 struct Holdings {
   Census census;
