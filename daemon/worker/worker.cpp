@@ -180,7 +180,7 @@ void Worker::start() {
   }
   const std::uint32_t affordable = affordable_connections(boot_.group.limits.max_connections);
   if (affordable < boot_.group.limits.max_connections) {
-    log_.write(config::LogLevel::warning,
+    log_.write(config::LogLevel::info,
                fmt::format("serves at most {} connections instead of limits.max_connections ({}); "
                            "raise rlimits.nofile",
                            affordable, boot_.group.limits.max_connections));

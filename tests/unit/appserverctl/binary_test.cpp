@@ -28,10 +28,12 @@ std::pair<std::string, int> appserverctl(const std::string& arguments) {
 
 TEST_CASE("the program passes its arguments in and its exit code out") {
   control::FakeDaemon daemon;
-  daemon.commands.on_reload = [](const auto&, const auto& events) {
-    events->send(
-        control::done_event(control::RolloutResult::rolled_back, "the new build did not start"));
-  };
+  daemon.on_loop([&] {
+    daemon.commands.on_reload = [](const auto&, const auto& events) {
+      events->send(
+          control::done_event(control::RolloutResult::rolled_back, "the new build did not start"));
+    };
+  });
   const auto [output, code] =
       appserverctl(fmt::format("--socket {} reload", daemon.socket().native()));
   REQUIRE(output == "ROLLED BACK, the old build serves: the new build did not start\n");
