@@ -1,14 +1,11 @@
 #include "net/http_connection.hpp"
 
-#include <arpa/inet.h>
-#include <fmt/format.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <array>
 #include <cerrno>
 #include <utility>
 
+#include "net/peer_name.hpp"
 #include "os/error.hpp"
 
 namespace appserver::net {
@@ -17,28 +14,6 @@ namespace {
 // A body that comes more slowly than this is a client that holds a connection on purpose
 // (mod_reqtimeout's MinRate).
 constexpr std::uint64_t kMinBodyRate = 500;  // bytes a second
-
-std::string describe_peer(int fd) {
-  sockaddr_storage address{};
-  socklen_t length = sizeof(address);
-  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&address), &length) < 0) return "unknown";
-  std::array<char, INET6_ADDRSTRLEN> text{};
-  if (address.ss_family == AF_INET) {
-    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
-    ::inet_ntop(AF_INET, &v4.sin_addr, text.data(), text.size());
-    return fmt::format("{}:{}", text.data(), ntohs(v4.sin_port));
-  }
-  if (address.ss_family == AF_INET6) {
-    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
-    if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) {
-      ::inet_ntop(AF_INET, &v6.sin6_addr.s6_addr[12], text.data(), text.size());
-      return fmt::format("{}:{}", text.data(), ntohs(v6.sin6_port));
-    }
-    ::inet_ntop(AF_INET6, &v6.sin6_addr, text.data(), text.size());
-    return fmt::format("[{}]:{}", text.data(), ntohs(v6.sin6_port));
-  }
-  return "unix";
-}
 
 }  // namespace
 
@@ -140,7 +115,7 @@ void HttpConnection::hand_to_plugin(http::Request& request) {
 }
 
 std::string_view HttpConnection::remote() {
-  if (remote_.empty()) remote_ = describe_peer(socket_.native_handle());
+  if (remote_.empty()) remote_ = peer_name(socket_.native_handle());
   return remote_;
 }
 

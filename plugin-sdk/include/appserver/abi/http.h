@@ -16,8 +16,9 @@ extern "C" {
 
 #define APPSERVER_HTTP "http/1"
 
-/* One request and its answer. Never reused: after the answer, or when the client is gone, calls
- * give APPSERVER_GONE. */
+/* One request and its answer. Never reused: after the answer, or when the connection has ended,
+ * calls give APPSERVER_GONE. That a client has left while its answer is deferred is noticed when
+ * something is written to it. */
 typedef uint64_t appserver_exchange;
 
 typedef struct appserver_header {
@@ -38,7 +39,7 @@ typedef struct appserver_http_request {
   uint32_t header_count;
   uint32_t header_stride; /* bytes from one header to the next */
   appserver_str body;     /* whole, transfer coding removed */
-  appserver_str remote;   /* "192.0.2.1:5123", "[2001:db8::1]:5123" or "unix" */
+  appserver_str remote;   /* "192.0.2.1:5123", "[2001:db8::1]:5123", "unix" or "unknown" */
 } appserver_http_request;
 
 /* An answer. To HEAD, and with status 204 or 304, the host sends the head alone and drops the body.
