@@ -23,8 +23,6 @@ struct Boot {
   std::filesystem::path plugin_file;  // in the store
   std::string build;                  // its SHA-256 in hex
   config::LogLevel log_level = config::LogLevel::info;
-  // What is the supervisor's is not carried over: plugin, count, reloadable and reload but for its
-  // drain_timeout.
   config::Group group;
 };
 

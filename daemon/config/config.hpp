@@ -33,13 +33,37 @@ struct Listen {
   friend bool operator==(const Listen&, const Listen&) = default;
 };
 
+// What becomes of a rollout whose canary saw too little traffic to judge by.
+enum class Inconclusive { proceed, roll_back, wait };
+
+struct Canary {
+  std::uint32_t slots = 0;  // replaced first and watched; 0: no canary
+  milliseconds hold{30'000};
+  std::uint32_t min_requests = 100;  // fewer answered by the canary in `hold` are inconclusive
+  Inconclusive on_inconclusive = Inconclusive::proceed;
+  friend bool operator==(const Canary&, const Canary&) = default;
+};
+
 struct Reload {
   std::uint32_t surge = 1;
   milliseconds start_timeout{30'000};
   milliseconds min_ready{0};
   milliseconds drain_timeout{30'000};
-  std::string probe;  // a path such as "/healthz"; empty: no probe
+  std::string probe;                 // a path such as "/healthz"; empty: no probe
+  milliseconds deadline{1'800'000};  // of the group's whole rollout, a canary's hold not counted
+  milliseconds confirm_within{
+      120'000};            // a crash-loop so soon after its rollout reverts it; 0: never
+  Bytes reserve_memory{};  // to be left free by the surge
+  Canary canary;
   friend bool operator==(const Reload&, const Reload&) = default;
+};
+
+// When a worker is replaced by a fresh one of the same build; 0: never for that reason.
+struct Recycle {
+  std::uint64_t max_requests = 0;
+  Bytes max_memory{};
+  milliseconds max_lifetime{0};
+  friend bool operator==(const Recycle&, const Recycle&) = default;
 };
 
 struct Limits {
@@ -65,8 +89,10 @@ struct Group {
   std::string settings = "{}";  // the `settings:` subtree as JSON
   Reload reload;
   Limits limits;
-  std::string user;   // empty: that of the supervisor
-  std::string group;  // empty: the primary group of `user`
+  Recycle recycle;
+  milliseconds hang_timeout{30'000};  // without a turn of its loop a worker is ended; 0: never
+  std::string user;                   // empty: that of the supervisor
+  std::string group;                  // empty: the primary group of `user`
   std::optional<int> nice;
   std::vector<int> cpu_affinity;  // empty: as inherited; worker n gets entry n modulo size
   std::map<std::string, Rlimit>
@@ -85,10 +111,17 @@ struct Log {
   friend bool operator==(const Log&, const Log&) = default;
 };
 
+struct Plugins {
+  std::filesystem::path dir;  // the drop directory, absolute
+  std::uint32_t keep = 5;     // newest builds that stay in the store beside those in use
+  bool watch = false;         // reload when files in `dir` change; groups may be dropped there, too
+  friend bool operator==(const Plugins&, const Plugins&) = default;
+};
+
 struct Daemon {
   std::filesystem::path control_socket;  // absolute
   std::filesystem::path state_dir;       // absolute
-  std::filesystem::path plugin_dir;      // absolute
+  Plugins plugins;
   Log log;
   friend bool operator==(const Daemon&, const Daemon&) = default;
 };

@@ -90,7 +90,10 @@ void dump_daemon(Writer& out, const Daemon& daemon) {
   out.line(1, "control:");
   out.field(2, "socket", scalar(daemon.control_socket.native()));
   out.field(1, "state_dir", scalar(daemon.state_dir.native()));
-  out.field(1, "plugin_dir", scalar(daemon.plugin_dir.native()));
+  out.line(1, "plugins:");
+  out.field(2, "dir", scalar(daemon.plugins.dir.native()));
+  out.field(2, "keep", daemon.plugins.keep);
+  out.field(2, "watch", daemon.plugins.watch);
   out.line(1, "log:");
   out.field(2, "level", to_word(daemon.log.level));
   out.field(2, "format", to_word(daemon.log.format));
@@ -122,6 +125,23 @@ void dump_process(Writer& out, const Group& group) {
   }
 }
 
+void dump_reload(Writer& out, const Reload& reload) {
+  out.line(2, "reload:");
+  out.field(3, "surge", reload.surge);
+  out.field(3, "start_timeout", to_text(reload.start_timeout));
+  out.field(3, "min_ready", to_text(reload.min_ready));
+  out.field(3, "drain_timeout", to_text(reload.drain_timeout));
+  if (!reload.probe.empty()) out.field(3, "probe", scalar(reload.probe));
+  out.field(3, "deadline", to_text(reload.deadline));
+  out.field(3, "confirm_within", to_text(reload.confirm_within));
+  out.field(3, "reserve_memory", to_text(reload.reserve_memory));
+  out.line(3, "canary:");
+  out.field(4, "slots", reload.canary.slots);
+  out.field(4, "hold", to_text(reload.canary.hold));
+  out.field(4, "min_requests", reload.canary.min_requests);
+  out.field(4, "on_inconclusive", to_word(reload.canary.on_inconclusive));
+}
+
 void dump_group(Writer& out, const Group& group) {
   out.line(1, group.name + ":");
   out.field(2, "plugin", scalar(group.plugin.native()));
@@ -130,17 +150,17 @@ void dump_group(Writer& out, const Group& group) {
   out.field(2, "count", group.count);
   out.field(2, "reloadable", group.reloadable);
   dump_below(out, 2, "settings:", json::parse(group.settings));
-  out.line(2, "reload:");
-  out.field(3, "surge", group.reload.surge);
-  out.field(3, "start_timeout", to_text(group.reload.start_timeout));
-  out.field(3, "min_ready", to_text(group.reload.min_ready));
-  out.field(3, "drain_timeout", to_text(group.reload.drain_timeout));
-  if (!group.reload.probe.empty()) out.field(3, "probe", scalar(group.reload.probe));
+  dump_reload(out, group.reload);
   out.line(2, "limits:");
   out.field(3, "max_connections", group.limits.max_connections);
   out.field(3, "max_body", to_text(group.limits.max_body));
   out.field(3, "header_timeout", to_text(group.limits.header_timeout));
   out.field(3, "idle_timeout", to_text(group.limits.idle_timeout));
+  out.line(2, "recycle:");
+  out.field(3, "max_requests", group.recycle.max_requests);
+  out.field(3, "max_memory", to_text(group.recycle.max_memory));
+  out.field(3, "max_lifetime", to_text(group.recycle.max_lifetime));
+  out.field(2, "hang_timeout", to_text(group.hang_timeout));
   dump_process(out, group);
 }
 

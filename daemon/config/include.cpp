@@ -99,16 +99,7 @@ class Collector {
       scope_.complain(node, fmt::format("{}: more than {} files", path_, kMaxFiles));
     }
     if (seen_.size() > kMaxFiles) return;
-    files_.push_back({path, name_of(path)});
-  }
-
-  // "etc/app.yaml" includes "etc/conf.d/a.yaml", just as a person would write it.
-  std::string name_of(const std::filesystem::path& path) const {
-    const std::filesystem::path own = scope_.document.name;
-    if (own.is_absolute()) return path;
-    const std::filesystem::path relative = path.lexically_relative(scope_.document.folder);
-    if (relative.empty() || *relative.begin() == "..") return path;
-    return own.parent_path() / relative;
+    files_.push_back({path, name_beside(scope_.document.name, scope_.document.folder, path)});
   }
 
   Scope scope_;

@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "config/dropped.hpp"
 #include "config/include.hpp"
 #include "config/paths.hpp"
 #include "config/problems.hpp"
@@ -42,12 +43,14 @@ Config load(std::string_view text, const std::filesystem::path& file,
 
   const Section top(Scope{document, problems}, document.root, "", kTopKeys);
   config.daemon = read_daemon(top);
+  const Plugins& plugins = config.daemon.plugins;
   std::vector<GroupSource> groups;
-  read_groups(top, config.daemon.plugin_dir, groups);
+  read_groups(top, plugins.dir, groups);
   for (const IncludedFile& included : included_files(top, config.file)) {
-    read_included(included, environment, config.daemon.plugin_dir, groups, problems);
+    read_included(included, environment, plugins.dir, groups, problems);
   }
-  if (groups.empty() && problems.empty()) {
+  if (plugins.watch) read_dropped(top, plugins.dir, config.file, environment, groups);
+  if (groups.empty() && !plugins.watch && problems.empty()) {
     problems.add({document.name, 0, 0},
                  "no groups; add at least one, such as groups: {api: {plugin: hello}}");
   }

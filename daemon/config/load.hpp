@@ -38,7 +38,8 @@ class ConfigError : public std::runtime_error {
 using Environment = std::function<std::optional<std::string>(const std::string& name)>;
 Environment process_environment();
 
-// Relative paths in the file are relative to its folder. Throws ConfigError.
+// Relative paths in the file are relative to its folder. Where `plugins.watch` is set, the groups
+// that were dropped into the plugin folder follow those of the file. Throws ConfigError.
 Config load_file(const std::filesystem::path& file,
                  const Environment& environment = process_environment());
 
@@ -58,7 +59,8 @@ Config single_plugin(const std::filesystem::path& plugin, const std::vector<std:
                      std::uint32_t count, const std::filesystem::path& directory);
 
 // The effective configuration as YAML that load_text reads back to the same values, unless it is
-// over the 1 MiB that a file may have.
+// over the 1 MiB that a file may have, or the plugin folder has groups that would then be there
+// twice.
 std::string dump(const Config& config);
 
 }  // namespace appserver::config

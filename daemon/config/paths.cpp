@@ -19,4 +19,12 @@ std::filesystem::path folder_of(const std::filesystem::path& file) {
   return absolute_path(file.parent_path().native(), current);
 }
 
+std::string name_beside(const std::filesystem::path& name, const std::filesystem::path& folder,
+                        const std::filesystem::path& path) {
+  if (name.is_absolute()) return path;
+  const std::filesystem::path relative = path.lexically_relative(folder);
+  if (relative.empty() || *relative.begin() == "..") return path;
+  return name.parent_path() / relative;
+}
+
 }  // namespace appserver::config

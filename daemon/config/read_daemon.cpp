@@ -10,10 +10,17 @@ namespace appserver::config {
 
 namespace {
 
-constexpr std::array<std::string_view, 4> kDaemonKeys = {"control", "state_dir", "plugin_dir",
-                                                         "log"};
+constexpr std::array<std::string_view, 4> kDaemonKeys = {"control", "state_dir", "plugins", "log"};
+constexpr std::array<Moved, 1> kMovedKeys = {{{"plugin_dir", "daemon.plugins.dir"}}};
 constexpr std::array<std::string_view, 1> kControlKeys = {"socket"};
+constexpr std::array<std::string_view, 3> kPluginsKeys = {"dir", "keep", "watch"};
 constexpr std::array<std::string_view, 2> kLogKeys = {"level", "format"};
+
+void read_plugins(const Section& section, Plugins& plugins) {
+  read_path(section, "dir", plugins.dir);
+  section.read("keep", IntegerRule{1, 1000}, plugins.keep);
+  section.read("watch", BooleanRule{}, plugins.watch);
+}
 
 }  // namespace
 
@@ -21,7 +28,7 @@ Daemon default_daemon(const std::filesystem::path& folder) {
   Daemon daemon;
   daemon.control_socket = folder / "run/appserverd.sock";
   daemon.state_dir = folder / "state";
-  daemon.plugin_dir = folder / "plugins";
+  daemon.plugins.dir = folder / "plugins";
   return daemon;
 }
 
@@ -39,9 +46,9 @@ bool read_path(const Section& section, std::string_view key, std::filesystem::pa
 
 Daemon read_daemon(const Section& top) {
   Daemon daemon = default_daemon(top.scope().document.folder);
-  const Section section = top.section("daemon", kDaemonKeys);
+  const Section section = top.section("daemon", kDaemonKeys, kMovedKeys);
   read_path(section, "state_dir", daemon.state_dir);
-  read_path(section, "plugin_dir", daemon.plugin_dir);
+  read_plugins(section.section("plugins", kPluginsKeys), daemon.plugins);
 
   const Section control = section.section("control", kControlKeys);
   const bool given = read_path(control, "socket", daemon.control_socket);

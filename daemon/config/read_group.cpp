@@ -16,18 +16,17 @@ namespace appserver::config {
 
 namespace {
 
-constexpr std::array<std::string_view, 14> kGroupKeys = {
-    "plugin", "listen", "count", "reloadable",   "settings", "reload",      "limits",
-    "user",   "group",  "nice",  "cpu_affinity", "rlimits",  "environment", "working_directory"};
-constexpr std::array<std::string_view, 5> kReloadKeys = {"surge", "start_timeout", "min_ready",
-                                                         "drain_timeout", "probe"};
+constexpr std::array<std::string_view, 16> kGroupKeys = {
+    "plugin",       "listen",  "count",       "reloadable",       "settings", "reload",
+    "limits",       "user",    "group",       "recycle",          "nice",     "cpu_affinity",
+    "hang_timeout", "rlimits", "environment", "working_directory"};
 constexpr std::array<std::string_view, 4> kLimitsKeys = {"max_connections", "max_body",
                                                          "header_timeout", "idle_timeout"};
 constexpr milliseconds kShortest{1};
 constexpr std::size_t kMaxGroups = 1024;
 
 // A name is a file of the plugin folder; anything that looks like a path is one.
-void read_plugin(const Section& section, const std::filesystem::path& plugin_dir, Group& group) {
+void read_plugin(const Section& section, const std::filesystem::path& folder, Group& group) {
   std::string text;
   if (!section.read("plugin", TextRule{"the name or path of a plugin"}, text)) return;
   if (text.find('/') != std::string::npos || text.ends_with(".so")) {
@@ -37,8 +36,27 @@ void read_plugin(const Section& section, const std::filesystem::path& plugin_dir
                              section.path_of("plugin") + ": " +
                                  wrong_value("the name or path of a plugin", text).problem);
   } else {
-    group.plugin = plugin_dir / (text + ".so");
+    group.plugin = folder / (text + ".so");
   }
+}
+
+void take_plugin_beside(const Section& section, const std::filesystem::path& folder, Group& group) {
+  group.plugin = folder / (group.name + ".so");
+  const Entry* const given = section.find("plugin");
+  if (given == nullptr) return;
+  section.scope().complain(*given, fmt::format("{}: the plugin is {}.so beside this file; leave "
+                                               "'plugin' out",
+                                               section.path_of("plugin"), group.name));
+}
+
+void read_or_take_plugin(const Section& section, const Entry& entry, const PluginPlace& plugin,
+                         Group& group) {
+  if (plugin.beside) return take_plugin_beside(section, plugin.folder, group);
+  const bool is_mapping = entry.value->kind == NodeKind::map || entry.value->kind == NodeKind::null;
+  if (is_mapping && section.find("plugin") == nullptr) {
+    section.scope().complain(entry, section.path() + ": 'plugin' is missing; add plugin: NAME");
+  }
+  read_plugin(section, plugin.folder, group);
 }
 
 void read_address(const Scope& scope, const Node& node, const std::string& path,
@@ -64,14 +82,6 @@ void read_listen(const Section& section, GroupSource& source) {
   }
 }
 
-void read_reload(const Section& section, Reload& reload) {
-  section.read("surge", IntegerRule{1, 1024}, reload.surge);
-  section.read("start_timeout", DurationRule{kShortest}, reload.start_timeout);
-  section.read("min_ready", DurationRule{}, reload.min_ready);
-  section.read("drain_timeout", DurationRule{}, reload.drain_timeout);
-  section.read("probe", ProbeRule{}, reload.probe);
-}
-
 void read_limits(const Section& section, Limits& limits) {
   constexpr auto kMax = std::numeric_limits<std::uint32_t>::max();
   section.read("max_connections", IntegerRule{1, kMax}, limits.max_connections);
@@ -80,31 +90,67 @@ void read_limits(const Section& section, Limits& limits) {
   section.read("idle_timeout", DurationRule{kShortest}, limits.idle_timeout);
 }
 
-GroupSource read_group(const Scope& scope, const Entry& entry,
-                       const std::filesystem::path& plugin_dir) {
+// nullopt after a problem: what depends on it is not checked.
+std::optional<std::uint32_t> read_count(const Section& section, Group& group) {
+  if (section.find("count") == nullptr) return group.count;
+  if (!section.read("count", CountRule{}, group.count)) return std::nullopt;
+  return group.count;
+}
+
+GroupSource read_group(const Scope& scope, const Entry& entry, const PluginPlace& plugin) {
   GroupSource source;
   source.place = scope.document.at(entry);
   Group& group = source.group;
   group.name = entry.key;
   const Section section(scope, entry.value, "groups." + entry.key, kGroupKeys);
-  const bool is_mapping = entry.value->kind == NodeKind::map || entry.value->kind == NodeKind::null;
-  if (is_mapping && section.find("plugin") == nullptr) {
-    scope.complain(entry, section.path() + ": 'plugin' is missing; add plugin: NAME");
-  }
-  read_plugin(section, plugin_dir, group);
+  read_or_take_plugin(section, entry, plugin, group);
   read_listen(section, source);
-  section.read("count", CountRule{}, group.count);
+  const auto count = read_count(section, group);
   section.read("reloadable", BooleanRule{}, group.reloadable);
   if (const Entry* const settings = section.find("settings")) {
     group.settings = settings_json(scope, *settings->value, section.path_of("settings"));
   }
-  read_reload(section.section("reload", kReloadKeys), group.reload);
+  read_reload(section, count, group.reload);
   read_limits(section.section("limits", kLimitsKeys), group.limits);
+  read_recycle(section, group.recycle);
+  read_hang_timeout(section, group.hang_timeout);
   read_process(section, group);
   return source;
 }
 
+void check_name(const Scope& scope, const Entry& entry, const std::vector<GroupSource>& groups) {
+  if (!is_group_name(entry.key)) {
+    scope.complain(entry, fmt::format("{} is not a name for a group; it has 1 to 32 of a-z, 0-9, "
+                                      "'_' and '-', and begins with a letter",
+                                      in_quotes(entry.key)));
+  }
+  if (is_reserved_name(entry.key)) {
+    scope.complain(entry, fmt::format("a group cannot be called '{0}': appserverctl reload {0} "
+                                      "means something else; choose another name",
+                                      entry.key));
+  }
+  // Within one file the tree has refused it already.
+  const auto first = std::ranges::find(groups, entry.key, [](const GroupSource& known) {
+    return std::string_view(known.group.name);
+  });
+  if (first != groups.end()) {
+    scope.complain(entry, fmt::format("group {} is defined twice; first at {}",
+                                      in_quotes(entry.key), to_string(first->place)));
+  }
+}
+
 }  // namespace
+
+bool add_group(const Scope& scope, const Entry& entry, const PluginPlace& plugin,
+               std::vector<GroupSource>& groups) {
+  if (groups.size() >= kMaxGroups) {
+    scope.complain(entry, fmt::format("more than {} groups", kMaxGroups));
+    return false;
+  }
+  check_name(scope, entry, groups);
+  groups.push_back(read_group(scope, entry, plugin));
+  return true;
+}
 
 void read_groups(const Section& top, const std::filesystem::path& plugin_dir,
                  std::vector<GroupSource>& groups) {
@@ -117,23 +163,7 @@ void read_groups(const Section& top, const std::filesystem::path& plugin_dir,
     return scope.wrong_kind(node, "groups", "a mapping of names to groups");
   }
   for (const Entry& group : node.entries) {
-    if (groups.size() >= kMaxGroups) {
-      return scope.complain(group, fmt::format("more than {} groups", kMaxGroups));
-    }
-    if (!is_group_name(group.key)) {
-      scope.complain(group, fmt::format("{} is not a name for a group; it has 1 to 32 of a-z, 0-9, "
-                                        "'_' and '-', and begins with a letter",
-                                        in_quotes(group.key)));
-    }
-    // Within one file the tree has refused it already.
-    const auto first = std::ranges::find(groups, group.key, [](const GroupSource& known) {
-      return std::string_view(known.group.name);
-    });
-    if (first != groups.end()) {
-      scope.complain(group, fmt::format("group {} is defined twice; first at {}",
-                                        in_quotes(group.key), to_string(first->place)));
-    }
-    groups.push_back(read_group(scope, group, plugin_dir));
+    if (!add_group(scope, group, {plugin_dir, false}, groups)) return;
   }
 }
 

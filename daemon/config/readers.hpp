@@ -1,7 +1,9 @@
 // From sections of the tree to the structs of config.hpp.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,10 +25,27 @@ Daemon default_daemon(const std::filesystem::path& folder);
 // The `daemon:` section of the top level.
 Daemon read_daemon(const Section& top);
 
-// Adds every group under `groups:` of `top` to `groups`, checked by itself and against the names
-// that are there already.
+// Where a group's plugin is looked for: `plugin: NAME` is NAME.so in `folder`; where it stands
+// `beside` its description, it is the group's name with ".so" and no key.
+struct PluginPlace {
+  std::filesystem::path folder;  // absolute
+  bool beside = false;
+};
+
+// Adds the group that `entry` describes by name and mapping, checked by itself and against the
+// names that are there already. False after the problem that there are too many.
+bool add_group(const Scope& scope, const Entry& entry, const PluginPlace& plugin,
+               std::vector<GroupSource>& groups);
+
+// Adds every group under `groups:` of `top` to `groups`.
 void read_groups(const Section& top, const std::filesystem::path& plugin_dir,
                  std::vector<GroupSource>& groups);
+
+// These read `reload`, `recycle` and `hang_timeout` of a group's section. A canary is checked
+// against `count`, the group's workers, where it is known.
+void read_reload(const Section& group, std::optional<std::uint32_t> count, Reload& reload);
+void read_recycle(const Section& group, Recycle& recycle);
+void read_hang_timeout(const Section& group, milliseconds& hang_timeout);
 
 // user, group, nice, cpu_affinity, rlimits, environment and working_directory.
 void read_process(const Section& section, Group& group);

@@ -40,7 +40,8 @@ const std::string* Scope::scalar(const Node& node, const std::string& path,
   return nullptr;
 }
 
-Section::Section(const Scope& scope, NodePtr node, std::string path, Keys known)
+Section::Section(const Scope& scope, NodePtr node, std::string path, Keys known,
+                 std::span<const Moved> moved)
     : scope_(scope), node_(std::move(node)), path_(std::move(path)) {
   if (!node_) return;
   const std::string here = path_.empty() ? "the top level" : path_;
@@ -51,9 +52,12 @@ Section::Section(const Scope& scope, NodePtr node, std::string path, Keys known)
   }
   for (const Entry& entry : node_->entries) {
     if (std::ranges::find(known, entry.key) != known.end()) continue;
-    scope_.complain(entry,
-                    fmt::format("unknown key {} {} {}{}", in_quotes(entry.key),
-                                path_.empty() ? "at" : "in", here, suggestion(entry.key, known)));
+    const auto found = std::ranges::find(moved, entry.key, &Moved::key);
+    const std::string way_out = found == moved.end()
+                                    ? suggestion(entry.key, known)
+                                    : fmt::format("; write {} instead", found->place);
+    scope_.complain(entry, fmt::format("unknown key {} {} {}{}", in_quotes(entry.key),
+                                       path_.empty() ? "at" : "in", here, way_out));
   }
 }
 
@@ -62,14 +66,12 @@ std::string Section::path_of(std::string_view key) const {
 }
 
 const Entry* Section::find(std::string_view key) const {
-  if (!node_) return nullptr;
-  const auto found = std::ranges::find(node_->entries, key, &Entry::key);
-  return found == node_->entries.end() ? nullptr : &*found;
+  return node_ ? find_entry(*node_, key) : nullptr;
 }
 
-Section Section::section(std::string_view key, Keys known) const {
+Section Section::section(std::string_view key, Keys known, std::span<const Moved> moved) const {
   const Entry* const entry = find(key);
-  return Section(scope_, entry != nullptr ? entry->value : nullptr, path_of(key), known);
+  return Section(scope_, entry != nullptr ? entry->value : nullptr, path_of(key), known, moved);
 }
 
 }  // namespace appserver::config

@@ -43,13 +43,21 @@ struct Scope {
   }
 };
 
+// A key that is refused with the place that says the same.
+struct Moved {
+  std::string_view key;
+  std::string_view place;  // from the top level: "daemon.plugins.dir"
+};
+
 class Section {
  public:
   using Keys = std::span<const std::string_view>;
 
-  // Complains of keys that are not `known`. `path` is empty at the top level. A null node is a
-  // section without keys; so is, after a problem, one that is no mapping.
-  Section(const Scope& scope, NodePtr node, std::string path, Keys known);
+  // Complains of keys that are not `known`, and says where the `moved` ones are. `path` is empty at
+  // the top level. A null node is a section without keys; so is, after a problem, one that is no
+  // mapping.
+  Section(const Scope& scope, NodePtr node, std::string path, Keys known,
+          std::span<const Moved> moved = {});
 
   const Scope& scope() const { return scope_; }
   const std::string& path() const { return path_; }
@@ -57,7 +65,7 @@ class Section {
 
   // nullptr if the key is absent.
   const Entry* find(std::string_view key) const;
-  Section section(std::string_view key, Keys known) const;
+  Section section(std::string_view key, Keys known, std::span<const Moved> moved = {}) const;
 
   // `out` keeps its value if the key is absent.
   template <typename Rule, typename Out>

@@ -23,7 +23,7 @@ std::string group_name_of(const std::filesystem::path& plugin) {
     const std::string letter(1, c);
     name += is_group_name("a" + letter) ? letter : "-";
   }
-  if (!is_group_name(name.substr(0, 1))) name.insert(0, "plugin-");
+  if (!is_group_name(name.substr(0, 1)) || is_reserved_name(name)) name.insert(0, "plugin-");
   return name.substr(0, kMaxName);
 }
 

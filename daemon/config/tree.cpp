@@ -257,6 +257,11 @@ bool is_indented_by_tab(std::string_view text, int line) {
 
 }  // namespace
 
+const Entry* find_entry(const Node& node, std::string_view key) {
+  const auto found = std::ranges::find(node.entries, key, &Entry::key);
+  return found == node.entries.end() ? nullptr : &*found;
+}
+
 void parse_tree(std::string_view text, const Environment& environment, Document& document,
                 Problems& problems) {
   if (!check_source(text, document.name, problems)) return;

@@ -37,6 +37,9 @@ struct Node {
   int depth = 1;               // levels in the subtree, at most 100
 };
 
+// nullptr if `node` is no mapping, or one without this key.
+const Entry* find_entry(const Node& node, std::string_view key);
+
 // One file and where it stands.
 struct Document {
   std::string name;              // as problems say it

@@ -40,6 +40,10 @@ constexpr std::array<Unit, 9> kSizeUnits = {{{"TiB", 1ull << 40},
 
 constexpr std::array<std::string_view, 4> kLevels = {"debug", "info", "warning", "error"};
 constexpr std::array<std::string_view, 3> kFormats = {"text", "json", "journald"};
+constexpr std::array<std::string_view, 3> kInconclusive = {"continue", "rollback", "wait"};
+// `appserverctl reload WORD` means each of these already.
+constexpr std::array<std::string_view, 5> kReservedNames = {"abort", "confirm", "continue",
+                                                            "status", "watch"};
 
 template <typename Number>
 std::optional<Number> whole_number(std::string_view text) {
@@ -139,6 +143,22 @@ Parsed<Bytes> SizeRule::parse(std::string_view text) const {
   return Bytes{*value};
 }
 
+std::string DurationOrOffRule::expected() const { return "a duration such as 30s, or 0s for off"; }
+
+Parsed<milliseconds> DurationOrOffRule::parse(std::string_view text) const {
+  auto duration = DurationRule{}.parse(text);
+  if (!duration || *duration == milliseconds{0} || *duration >= min) return duration;
+  return wrong_value(fmt::format("0s for off, or a duration of at least {}", to_text(min)), text);
+}
+
+std::string SizeOrOffRule::expected() const { return "a size such as 512MiB, or 0 for off"; }
+
+Parsed<Bytes> SizeOrOffRule::parse(std::string_view text) const {
+  auto size = SizeRule{}.parse(text);
+  if (!size || (*size).value == 0 || (*size).value >= min.value) return size;
+  return wrong_value(fmt::format("0 for off, or a size of at least {}", to_text(min)), text);
+}
+
 std::string IntegerRule::expected() const {
   return fmt::format("a number from {} to {}", min, max);
 }
@@ -178,6 +198,11 @@ Parsed<LogFormat> LogFormatRule::parse(std::string_view text) const {
   return parse_word<LogFormat>(kFormats, text);
 }
 
+std::string InconclusiveRule::expected() const { return listed(kInconclusive, "or"); }
+Parsed<Inconclusive> InconclusiveRule::parse(std::string_view text) const {
+  return parse_word<Inconclusive>(kInconclusive, text);
+}
+
 std::string TextRule::expected() const { return std::string(what); }
 
 Parsed<std::string> TextRule::parse(std::string_view text) const {
@@ -210,6 +235,9 @@ Parsed<std::string> ProbeRule::parse(std::string_view text) const {
 
 std::string_view to_word(LogLevel level) { return kLevels.at(static_cast<std::size_t>(level)); }
 std::string_view to_word(LogFormat format) { return kFormats.at(static_cast<std::size_t>(format)); }
+std::string_view to_word(Inconclusive policy) {
+  return kInconclusive.at(static_cast<std::size_t>(policy));
+}
 
 std::string to_text(milliseconds duration) {
   const auto value = static_cast<std::uint64_t>(duration.count());
@@ -236,6 +264,10 @@ bool is_group_name(std::string_view name) {
   return std::ranges::all_of(name, [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
   });
+}
+
+bool is_reserved_name(std::string_view name) {
+  return std::ranges::find(kReservedNames, name) != kReservedNames.end();
 }
 
 }  // namespace appserver::config

@@ -57,6 +57,19 @@ struct SizeRule {
   Parsed<Bytes> parse(std::string_view text) const;
 };
 
+// 0 for off, or from `min` on.
+struct DurationOrOffRule {
+  milliseconds min{0};
+  std::string expected() const;
+  Parsed<milliseconds> parse(std::string_view text) const;
+};
+
+struct SizeOrOffRule {
+  Bytes min{};
+  std::string expected() const;
+  Parsed<Bytes> parse(std::string_view text) const;
+};
+
 // A decimal whole number from `min` to `max`.
 struct IntegerRule {
   std::int64_t min = 0;
@@ -86,6 +99,12 @@ struct LogFormatRule {
   Parsed<LogFormat> parse(std::string_view text) const;
 };
 
+// continue, rollback or wait.
+struct InconclusiveRule {
+  std::string expected() const;
+  Parsed<Inconclusive> parse(std::string_view text) const;
+};
+
 // Any text without NUL that is not empty; `what` is what it names ("a path").
 struct TextRule {
   std::string_view what;
@@ -107,6 +126,7 @@ struct ProbeRule {
 
 std::string_view to_word(LogLevel level);
 std::string_view to_word(LogFormat format);
+std::string_view to_word(Inconclusive policy);
 
 // The shortest text that reads back as the same value: "90s", "10MiB".
 std::string to_text(milliseconds duration);
@@ -117,5 +137,8 @@ std::uint32_t usable_processors();
 
 // [a-z][a-z0-9_-]{0,31}
 bool is_group_name(std::string_view name);
+
+// Words that `appserverctl reload` takes in the place of a group's name.
+bool is_reserved_name(std::string_view name);
 
 }  // namespace appserver::config

@@ -1,10 +1,17 @@
 #include <appserver/plugin.hpp>
+#include <stdexcept>
 #include <string>
 
 namespace {
 
 class Handler final : public appserver::Plugin {
  public:
+  // Before a reload touches anything, in a process of its own: an exception refuses this build.
+  void self_check(appserver::Worker& worker) override {
+    if (worker.settings().get("greeting", "hello").empty())
+      throw std::runtime_error("settings.greeting is empty");
+  }
+
   void on_worker_start(appserver::Worker& worker) override {
     greeting_ = worker.settings().get("greeting", "hello");
     greetings_ = worker.counter("greetings");

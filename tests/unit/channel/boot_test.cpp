@@ -23,6 +23,13 @@ Boot full_boot() {
   boot.log_level = config::LogLevel::error;
   config::Group& group = boot.group;
   group.name = "api";
+  group.plugin = "/srv/plugins/api.so";
+  group.count = 4;
+  group.reloadable = false;
+  group.reload.probe = "/healthz";
+  group.reload.canary.slots = 1;
+  group.recycle.max_requests = 1'000'000;
+  group.hang_timeout = 5s;
   config::Listen tcp;
   tcp.host = "::1";
   tcp.port = 65535;
@@ -100,6 +107,13 @@ TEST_CASE("a record that encode would not have written is refused in words") {
   SECTION("a limit without its second half") { bad = with(good, "[1024,4096]", "[1024]"); }
   SECTION("a limit with a third half") { bad = with(good, "[1024,4096]", "[1024,4096,1]"); }
   SECTION("an unknown field") { bad = with(good, R"("slot":7)", R"("slot":7,"color":"red")"); }
+  SECTION("a field of the group is missing") { bad = with(good, R"("count":4,)", ""); }
+  SECTION("an unknown field of the group") {
+    bad = with(good, R"("count":4)", R"("count":4,"color":"red")");
+  }
+  SECTION("a field of the group twice") {
+    bad = with(good, R"("count":4)", R"("count":4,"count":4)");
+  }
   SECTION("a field twice") { bad = with(good, R"("slot":7)", R"("slot":7,"slot":7)"); }
   SECTION("something behind it") { bad = good + "x"; }
   SECTION("arrays without end") { bad = std::string(100'000, '['); }

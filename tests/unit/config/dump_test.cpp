@@ -24,7 +24,7 @@ TEST_CASE("a dump of the defaults loads as the same configuration") {
 TEST_CASE("a dump of every key loads as the same configuration") {
   check_round_trip(load_yaml(
       "daemon: {control: {socket: 'a b.sock'}, state_dir: \"s\\u00e4\", log: {level: debug, "
-      "format: json}}\n"
+      "format: json}, plugins: {dir: 'odd: dir', keep: 7, watch: true}}\n"
       "groups:\n"
       "  one:\n"
       "    plugin: 'odd: #name'\n"
@@ -34,7 +34,10 @@ TEST_CASE("a dump of every key loads as the same configuration") {
       "    settings: {a: [1, -2.5, x, {}, [], [[1], {k: v}]], b: {c: null, d: true}, 'e f': "
       "\"\\0\\n\\t\\\"\"}\n"
       "    reload: {surge: 3, start_timeout: 1500ms, min_ready: 2m, drain_timeout: 1d, probe: "
-      "'/a?b=c&d'}\n"
+      "'/a?b=c&d', deadline: 90s, confirm_within: 0, reserve_memory: 1GB, canary: {slots: 6, hold: "
+      "1h, min_requests: 4294967295, on_inconclusive: rollback}}\n"
+      "    recycle: {max_requests: 9223372036854775807, max_memory: 3MiB, max_lifetime: 1d}\n"
+      "    hang_timeout: 0\n"
       "    limits: {max_connections: 4294967295, max_body: 1234567, header_timeout: 1ms, "
       "idle_timeout: 90s}\n"
       "    user: 'null'\n"
@@ -44,7 +47,8 @@ TEST_CASE("a dump of every key loads as the same configuration") {
       "    rlimits: {nofile: {soft: 1, hard: unlimited}, as: 1GiB, core: unlimited}\n"
       "    environment: {A: 'true', 'B C': ' x ', D: \"line\\nnext\", E: ''}\n"
       "    working_directory: 'with # and : in it'\n"
-      "  two: {plugin: /abs/p.so, settings: [1]}\n"
+      "  two: {plugin: /abs/p.so, settings: [1], count: 2, reload: {canary: {slots: 1, "
+      "on_inconclusive: wait}}}\n"
       "  three: {plugin: p, settings: 'just text'}\n"));
 }
 
@@ -73,7 +77,10 @@ TEST_CASE("a dump reads like a file that a person wrote") {
         "  control:\n"
         "    socket: /srv/run/appserverd.sock\n"
         "  state_dir: /srv/state\n"
-        "  plugin_dir: /srv/plugins\n"
+        "  plugins:\n"
+        "    dir: /srv/plugins\n"
+        "    keep: 5\n"
+        "    watch: false\n"
         "  log:\n"
         "    level: info\n"
         "    format: text\n"
@@ -93,9 +100,22 @@ TEST_CASE("a dump reads like a file that a person wrote") {
         "      start_timeout: 30s\n"
         "      min_ready: 0s\n"
         "      drain_timeout: 30s\n"
+        "      deadline: 30m\n"
+        "      confirm_within: 2m\n"
+        "      reserve_memory: 0\n"
+        "      canary:\n"
+        "        slots: 0\n"
+        "        hold: 30s\n"
+        "        min_requests: 100\n"
+        "        on_inconclusive: continue\n"
         "    limits:\n"
         "      max_connections: 10000\n"
         "      max_body: 10MiB\n"
         "      header_timeout: 10s\n"
-        "      idle_timeout: 75s\n");
+        "      idle_timeout: 75s\n"
+        "    recycle:\n"
+        "      max_requests: 0\n"
+        "      max_memory: 0\n"
+        "      max_lifetime: 0s\n"
+        "    hang_timeout: 30s\n");
 }

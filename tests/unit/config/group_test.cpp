@@ -9,12 +9,21 @@ TEST_CASE("every key of reload and limits is read") {
   const Group group = load_group(
       "    count: 3\n"
       "    reloadable: false\n"
-      "    reload: {surge: 2, start_timeout: 5s, min_ready: 250ms, drain_timeout: 1m, probe: "
-      "/ready}\n"
+      "    reload:\n"
+      "      surge: 2\n"
+      "      start_timeout: 5s\n"
+      "      min_ready: 250ms\n"
+      "      drain_timeout: 1m\n"
+      "      probe: /ready\n"
+      "      deadline: 1s\n"
+      "      confirm_within: 0s\n"
+      "      reserve_memory: 1GiB\n"
+      "      canary: {slots: 2, hold: 5m, min_requests: 0, on_inconclusive: rollback}\n"
       "    limits: {max_connections: 5, max_body: 1GiB, header_timeout: 1s, idle_timeout: 2h}\n");
   CHECK(group.count == 3);
   CHECK_FALSE(group.reloadable);
-  CHECK(group.reload == Reload{2, 5s, 250ms, 1min, "/ready"});
+  CHECK(group.reload == Reload{2, 5s, 250ms, 1min, "/ready", 1s, 0s, Bytes{1u << 30},
+                               Canary{2, 5min, 0, Inconclusive::roll_back}});
   CHECK(group.limits == Limits{5, Bytes{1u << 30}, 1s, 2h});
 }
 
@@ -80,6 +89,15 @@ TEST_CASE("unknown keys are refused in every section") {
             "daemon: {log: {levle: info}, control: {sock: x}}\ngroups: {api: {plugin: p}}\n") ==
         Lines{"app.yaml:1:16: unknown key 'levle' in daemon.log; did you mean 'level'?",
               "app.yaml:1:40: unknown key 'sock' in daemon.control; did you mean 'socket'?"});
+}
+
+TEST_CASE("a group cannot have the name of something else to reload") {
+  for (const std::string name : {"abort", "confirm", "continue", "status", "watch"}) {
+    CHECK(problems_of("groups: {" + name + ": {plugin: p}}") ==
+          Lines{"app.yaml:1:10: a group cannot be called '" + name + "': appserverctl reload " +
+                name + " means something else; choose another name"});
+  }
+  CHECK(problems_of("groups: {watcher: {plugin: p}}").empty());
 }
 
 TEST_CASE("the number of groups is bounded") {

@@ -89,7 +89,8 @@ TEST_CASE("problems of all files are told at once") {
 
 TEST_CASE("an included file's paths begin in its own folder, names in the one plugin folder") {
   const TemporaryFolder folder;
-  const auto file = folder.write("app.yaml", "include: site/*.yaml\ndaemon: {plugin_dir: lib}\n");
+  const auto file =
+      folder.write("app.yaml", "include: site/*.yaml\ndaemon: {plugins: {dir: lib}}\n");
   folder.write("site/a.yaml",
                "groups:\n"
                "  a: {plugin: hello, working_directory: data, listen: 'http://unix:a.sock'}\n"

@@ -12,7 +12,7 @@ TEST_CASE("one group with a plugin is a whole configuration, all else has a defa
   CHECK(config.file == "/srv/app.yaml");
   CHECK(config.daemon.control_socket == "/srv/run/appserverd.sock");
   CHECK(config.daemon.state_dir == "/srv/state");
-  CHECK(config.daemon.plugin_dir == "/srv/plugins");
+  CHECK(config.daemon.plugins == Plugins{"/srv/plugins", 5, false});
   CHECK(config.daemon.log == Log{});
   REQUIRE(config.groups.size() == 1);
   Group expected;
@@ -29,14 +29,30 @@ TEST_CASE("the keys of the daemon are read, its paths relative to the file") {
                             "daemon:\n"
                             "  control: {socket: ../run/ctl.sock}\n"
                             "  state_dir: /var/lib/appserver/\n"
-                            "  plugin_dir: ./lib\n"
+                            "  plugins: {dir: ./lib, keep: 1000, watch: true}\n"
                             "  log: {level: error, format: journald}\n"
                             "groups: {api: {plugin: hello}}\n")
                             .daemon;
   CHECK(daemon.control_socket == "/run/ctl.sock");
   CHECK(daemon.state_dir == "/var/lib/appserver");
-  CHECK(daemon.plugin_dir == "/srv/lib");
+  CHECK(daemon.plugins == Plugins{"/srv/lib", 1000, true});
   CHECK(daemon.log == Log{LogLevel::error, LogFormat::journald});
+}
+
+TEST_CASE("the number of builds to keep has bounds") {
+  const auto problems = [](const std::string& keep) {
+    return problems_of("daemon: {plugins: {keep: " + keep + "}}\ngroups: {api: {plugin: p}}\n");
+  };
+  CHECK(problems("0") == Lines{"app.yaml:1:26: daemon.plugins.keep: expected a number from 1 to "
+                               "1000, got '0'"});
+  CHECK(problems("1001").size() == 1);
+  CHECK(problems("1").empty());
+}
+
+TEST_CASE("a key that has moved is refused with its new place") {
+  CHECK(problems_of("daemon: {plugin_dir: lib}\ngroups: {api: {plugin: p}}\n") ==
+        Lines{"app.yaml:1:10: unknown key 'plugin_dir' in daemon; write daemon.plugins.dir "
+              "instead"});
 }
 
 TEST_CASE("a section whose keys are all commented out is as if it were absent") {
@@ -100,6 +116,7 @@ TEST_CASE("a configuration without groups is refused") {
   CHECK(problems_of("# nothing\n") == none);
   CHECK(problems_of("groups:\n") == none);
   CHECK(problems_of("daemon: {state_dir: x}\ngroups: {}\n") == none);
+  CHECK(problems_of("daemon: {plugins: {watch: false}}\n") == none);
 }
 
 TEST_CASE("the groups keep the order of the file") {

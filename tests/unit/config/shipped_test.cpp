@@ -15,6 +15,7 @@ TEST_CASE("the quickstart runs hello from the build tree") {
   const std::filesystem::path tree = kFolder.parent_path();
   CHECK(config.daemon.control_socket == tree / "build/run/appserverd.sock");
   CHECK(config.daemon.state_dir == tree / "build/run/state");
+  CHECK(config.daemon.plugins == Plugins{tree / "build/release/plugins", 5, true});
   REQUIRE(config.groups.size() == 1);
   CHECK(config.groups[0].name == "hello");
   CHECK(config.groups[0].plugin == tree / "build/release/plugins/hello.so");
@@ -33,5 +34,7 @@ TEST_CASE("the example of every key is valid, and what it calls a default is one
   CHECK(api.reload.probe == "/healthz");
   api.reload.probe.clear();
   CHECK(api.reload == Reload{});
+  CHECK(api.recycle == Recycle{});
+  CHECK(api.hang_timeout == Group{}.hang_timeout);
   CHECK(config.groups[1].rlimits.size() == 9);
 }

@@ -26,7 +26,7 @@ TEST_CASE("a plugin on the command line is one group with defaults around it") {
   CHECK(config.file.empty());
   CHECK(config.daemon.control_socket == "/srv/run/appserverd.sock");
   CHECK(config.daemon.state_dir == "/srv/state");
-  CHECK(config.daemon.plugin_dir == "/srv/plugins");
+  CHECK(config.daemon.plugins == Plugins{"/srv/plugins", 5, false});
   REQUIRE(config.groups.size() == 1);
   const Group& group = config.groups[0];
   CHECK(group.name == "hello");
@@ -45,6 +45,7 @@ TEST_CASE("the group's name is made from the file's") {
   CHECK(name("7up.so") == "plugin-7up");
   CHECK(name("_x.so") == "plugin-_x");
   CHECK(name("hello") == "hello");
+  CHECK(name("watch.so") == "plugin-watch");
   CHECK(name("shop-1.2.so") == "shop-1-2");
   CHECK(name(std::string(60, 'x') + ".so") == std::string(32, 'x'));
 }

@@ -116,6 +116,31 @@ TEST_CASE("a wrong word is answered with the right ones") {
   CHECK(LogFormatRule{}.parse("xml").problem() == "expected text, json or journald, got 'xml'");
 }
 
+TEST_CASE("what becomes of an inconclusive canary is one of three words") {
+  CHECK(*InconclusiveRule{}.parse("continue") == Inconclusive::proceed);
+  CHECK(*InconclusiveRule{}.parse("rollback") == Inconclusive::roll_back);
+  CHECK(*InconclusiveRule{}.parse("wait") == Inconclusive::wait);
+  for (const char* word : {"continue", "rollback", "wait"}) {
+    CHECK(to_word(*InconclusiveRule{}.parse(word)) == word);
+  }
+  CHECK(InconclusiveRule{}.parse("roll_back").problem() ==
+        "expected continue, rollback or wait, got 'roll_back'; did you mean 'rollback'?");
+}
+
+TEST_CASE("what can be off is off at zero, and from its least value on") {
+  CHECK(*DurationOrOffRule{1s}.parse("0s") == 0s);
+  CHECK(*DurationOrOffRule{1s}.parse("1s") == 1s);
+  CHECK(DurationOrOffRule{1s}.parse("999ms").problem() ==
+        "expected 0s for off, or a duration of at least 1s, got '999ms'");
+  CHECK(DurationOrOffRule{1s}.parse("off").problem() ==
+        "expected a duration such as 30s, got 'off'");
+  CHECK(*SizeOrOffRule{Bytes{1024}}.parse("0") == Bytes{0});
+  CHECK(*SizeOrOffRule{Bytes{1024}}.parse("1KiB") == Bytes{1024});
+  CHECK(SizeOrOffRule{Bytes{1024}}.parse("1023").problem() ==
+        "expected 0 for off, or a size of at least 1KiB, got '1023'");
+  CHECK_FALSE(SizeOrOffRule{Bytes{1024}}.parse("much"));
+}
+
 TEST_CASE("a probe is the path of a request") {
   CHECK(*ProbeRule{}.parse("/healthz?deep=1") == "/healthz?deep=1");
   CHECK(ProbeRule{}.parse("healthz").problem() ==

@@ -1,0 +1,259 @@
+#include "config/record.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/json.hpp>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include "config/problems.hpp"
+#include "config/values.hpp"
+
+namespace appserver::config {
+
+namespace {
+
+namespace json = boost::json;
+
+// Reads one key's value into its place in `Out`.
+template <typename Out>
+struct Field {
+  std::string_view key;
+  void (*read)(const json::value& value, Out& out);
+};
+
+// What is wrong is told with the keys that lead to it: "reload: canary: slots: ...".
+template <typename Out, std::size_t N>
+void read_fields(const json::value& value, const std::array<Field<Out>, N>& fields, Out& out) {
+  for (const auto& entry : value.as_object()) {
+    const std::string_view key = entry.key();
+    const auto* const field = std::ranges::find(fields, key, &Field<Out>::key);
+    if (field == fields.end()) {
+      throw std::runtime_error(fmt::format("unknown key {}", in_quotes(key)));
+    }
+    try {
+      field->read(entry.value(), out);
+    } catch (const std::exception& error) {
+      throw std::runtime_error(fmt::format("{}: {}", key, error.what()));
+    }
+  }
+}
+
+template <typename Number>
+void read(const json::value& value, Number& out) {
+  out = value.to_number<Number>();
+}
+
+void read(const json::value& value, bool& out) { out = value.as_bool(); }
+
+void read(const json::value& value, std::string& out) { out = json::value_to<std::string>(value); }
+
+void read(const json::value& value, std::filesystem::path& out) {
+  out = json::value_to<std::string>(value);
+}
+
+void read(const json::value& value, milliseconds& out) {
+  const auto count = value.to_number<milliseconds::rep>();
+  if (count < 0) throw std::runtime_error(fmt::format("the duration {} is negative", count));
+  out = milliseconds(count);
+}
+
+void read(const json::value& value, Bytes& out) { out.value = value.to_number<std::uint64_t>(); }
+
+void read(const json::value& value, Inconclusive& out) {
+  const auto policy = InconclusiveRule{}.parse(json::value_to<std::string>(value));
+  if (!policy) throw std::runtime_error(policy.problem());
+  out = *policy;
+}
+
+template <typename Number>
+void read(const json::value& value, std::optional<Number>& out) {
+  out = value.is_null() ? std::nullopt : std::optional(value.to_number<Number>());
+}
+
+template <typename Number>
+json::value or_null(const std::optional<Number>& number) {
+  return number ? json::value(*number) : json::value(nullptr);
+}
+
+constexpr std::array<Field<Listen>, 5> kListen = {
+    {{"scheme", [](const json::value& value, Listen& out) { read(value, out.scheme); }},
+     {"host", [](const json::value& value, Listen& out) { read(value, out.host); }},
+     {"port", [](const json::value& value, Listen& out) { read(value, out.port); }},
+     {"unix_path", [](const json::value& value, Listen& out) { read(value, out.unix_path); }},
+     {"text", [](const json::value& value, Listen& out) { read(value, out.text); }}}};
+
+json::value write(const Listen& listen) {
+  return json::object{{"scheme", listen.scheme},
+                      {"host", listen.host},
+                      {"port", listen.port},
+                      {"unix_path", listen.unix_path.native()},
+                      {"text", listen.text}};
+}
+
+void read(const json::value& value, std::vector<Listen>& out) {
+  for (const json::value& item : value.as_array()) read_fields(item, kListen, out.emplace_back());
+}
+
+constexpr std::array<Field<Canary>, 4> kCanary = {
+    {{"slots", [](const json::value& value, Canary& out) { read(value, out.slots); }},
+     {"hold", [](const json::value& value, Canary& out) { read(value, out.hold); }},
+     {"min_requests", [](const json::value& value, Canary& out) { read(value, out.min_requests); }},
+     {"on_inconclusive",
+      [](const json::value& value, Canary& out) { read(value, out.on_inconclusive); }}}};
+
+json::value write(const Canary& canary) {
+  return json::object{{"slots", canary.slots},
+                      {"hold", canary.hold.count()},
+                      {"min_requests", canary.min_requests},
+                      {"on_inconclusive", to_word(canary.on_inconclusive)}};
+}
+
+constexpr std::array<Field<Reload>, 9> kReload = {{
+    {"surge", [](const json::value& value, Reload& out) { read(value, out.surge); }},
+    {"start_timeout",
+     [](const json::value& value, Reload& out) { read(value, out.start_timeout); }},
+    {"min_ready", [](const json::value& value, Reload& out) { read(value, out.min_ready); }},
+    {"drain_timeout",
+     [](const json::value& value, Reload& out) { read(value, out.drain_timeout); }},
+    {"probe", [](const json::value& value, Reload& out) { read(value, out.probe); }},
+    {"deadline", [](const json::value& value, Reload& out) { read(value, out.deadline); }},
+    {"confirm_within",
+     [](const json::value& value, Reload& out) { read(value, out.confirm_within); }},
+    {"reserve_memory",
+     [](const json::value& value, Reload& out) { read(value, out.reserve_memory); }},
+    {"canary",
+     [](const json::value& value, Reload& out) { read_fields(value, kCanary, out.canary); }},
+}};
+
+json::value write(const Reload& reload) {
+  return json::object{{"surge", reload.surge},
+                      {"start_timeout", reload.start_timeout.count()},
+                      {"min_ready", reload.min_ready.count()},
+                      {"drain_timeout", reload.drain_timeout.count()},
+                      {"probe", reload.probe},
+                      {"deadline", reload.deadline.count()},
+                      {"confirm_within", reload.confirm_within.count()},
+                      {"reserve_memory", reload.reserve_memory.value},
+                      {"canary", write(reload.canary)}};
+}
+
+constexpr std::array<Field<Limits>, 4> kLimits = {{
+    {"max_connections",
+     [](const json::value& value, Limits& out) { read(value, out.max_connections); }},
+    {"max_body", [](const json::value& value, Limits& out) { read(value, out.max_body); }},
+    {"header_timeout",
+     [](const json::value& value, Limits& out) { read(value, out.header_timeout); }},
+    {"idle_timeout", [](const json::value& value, Limits& out) { read(value, out.idle_timeout); }},
+}};
+
+json::value write(const Limits& limits) {
+  return json::object{{"max_connections", limits.max_connections},
+                      {"max_body", limits.max_body.value},
+                      {"header_timeout", limits.header_timeout.count()},
+                      {"idle_timeout", limits.idle_timeout.count()}};
+}
+
+constexpr std::array<Field<Recycle>, 3> kRecycle = {{
+    {"max_requests", [](const json::value& value, Recycle& out) { read(value, out.max_requests); }},
+    {"max_memory", [](const json::value& value, Recycle& out) { read(value, out.max_memory); }},
+    {"max_lifetime", [](const json::value& value, Recycle& out) { read(value, out.max_lifetime); }},
+}};
+
+json::value write(const Recycle& recycle) {
+  return json::object{{"max_requests", recycle.max_requests},
+                      {"max_memory", recycle.max_memory.value},
+                      {"max_lifetime", recycle.max_lifetime.count()}};
+}
+
+void read(const json::value& value, std::vector<int>& out) {
+  for (const json::value& item : value.as_array()) out.push_back(item.to_number<int>());
+}
+
+void read(const json::value& value, std::map<std::string, Rlimit>& out) {
+  for (const auto& entry : value.as_object()) {
+    const json::array& pair = entry.value().as_array();
+    if (pair.size() != 2) throw std::runtime_error("a limit is a pair, soft and hard");
+    Rlimit& limit = out[std::string(entry.key())];
+    read(pair.at(0), limit.soft);
+    read(pair.at(1), limit.hard);
+  }
+}
+
+json::value write(const std::map<std::string, Rlimit>& rlimits) {
+  json::object object;
+  for (const auto& [name, limit] : rlimits) {
+    object[name] = json::array{or_null(limit.soft), or_null(limit.hard)};
+  }
+  return object;
+}
+
+void read(const json::value& value, std::map<std::string, std::string>& out) {
+  for (const auto& entry : value.as_object()) read(entry.value(), out[std::string(entry.key())]);
+}
+
+json::value write(const std::map<std::string, std::string>& environment) {
+  json::object object;
+  for (const auto& [name, value] : environment) object[name] = value;
+  return object;
+}
+
+constexpr std::array<Field<Group>, 17> kGroup = {{
+    {"name", [](const json::value& value, Group& out) { read(value, out.name); }},
+    {"plugin", [](const json::value& value, Group& out) { read(value, out.plugin); }},
+    {"listen", [](const json::value& value, Group& out) { read(value, out.listen); }},
+    {"count", [](const json::value& value, Group& out) { read(value, out.count); }},
+    {"reloadable", [](const json::value& value, Group& out) { read(value, out.reloadable); }},
+    {"settings", [](const json::value& value, Group& out) { read(value, out.settings); }},
+    {"reload",
+     [](const json::value& value, Group& out) { read_fields(value, kReload, out.reload); }},
+    {"limits",
+     [](const json::value& value, Group& out) { read_fields(value, kLimits, out.limits); }},
+    {"recycle",
+     [](const json::value& value, Group& out) { read_fields(value, kRecycle, out.recycle); }},
+    {"hang_timeout", [](const json::value& value, Group& out) { read(value, out.hang_timeout); }},
+    {"user", [](const json::value& value, Group& out) { read(value, out.user); }},
+    {"group", [](const json::value& value, Group& out) { read(value, out.group); }},
+    {"nice", [](const json::value& value, Group& out) { read(value, out.nice); }},
+    {"cpu_affinity", [](const json::value& value, Group& out) { read(value, out.cpu_affinity); }},
+    {"rlimits", [](const json::value& value, Group& out) { read(value, out.rlimits); }},
+    {"environment", [](const json::value& value, Group& out) { read(value, out.environment); }},
+    {"working_directory",
+     [](const json::value& value, Group& out) { read(value, out.working_directory); }},
+}};
+
+}  // namespace
+
+json::value to_json(const Group& group) {
+  json::array listen;
+  for (const Listen& address : group.listen) listen.push_back(write(address));
+  return json::object{
+      {"name", group.name},
+      {"plugin", group.plugin.native()},
+      {"listen", std::move(listen)},
+      {"count", group.count},
+      {"reloadable", group.reloadable},
+      {"settings", group.settings},
+      {"reload", write(group.reload)},
+      {"limits", write(group.limits)},
+      {"recycle", write(group.recycle)},
+      {"hang_timeout", group.hang_timeout.count()},
+      {"user", group.user},
+      {"group", group.group},
+      {"nice", or_null(group.nice)},
+      {"cpu_affinity", json::array(group.cpu_affinity.begin(), group.cpu_affinity.end())},
+      {"rlimits", write(group.rlimits)},
+      {"environment", write(group.environment)},
+      {"working_directory", group.working_directory.native()}};
+}
+
+Group group_from_json(const json::value& value) {
+  Group group;
+  read_fields(value, kGroup, group);
+  return group;
+}
+
+}  // namespace appserver::config
