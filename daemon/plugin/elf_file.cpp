@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #include "plugin/bad_plugin.hpp"
 
@@ -86,41 +87,23 @@ std::string target_name(const unsigned char* identity, std::uint16_t machine) {
                      little ? "" : " (big-endian)");
 }
 
-// e_ident, e_type and e_machine lie at the same places for every class and byte order.
-void check_target(Bytes file) {
-  constexpr std::size_t kMachineOffset = 18;
-  if (file.size() < kMachineOffset + 2) throw_cut_short(file.size(), sizeof(ElfW(Ehdr)));
-  unsigned char identity[EI_NIDENT];
-  std::memcpy(identity, file.data(), sizeof(identity));
-  auto machine = read<std::uint16_t>(file, kMachineOffset, "header");
-  if (identity[EI_DATA] != __ehdr_start.e_ident[EI_DATA]) machine = __builtin_bswap16(machine);
-  const auto theirs = target_name(identity, machine);
-  const auto ours = target_name(__ehdr_start.e_ident, __ehdr_start.e_machine);
-  if (theirs != ours) {
-    throw BadPlugin(
-        fmt::format("built for {}, this machine is {}; build it for this machine", theirs, ours));
+const char* kind_name(std::uint16_t type) {
+  switch (type) {
+    case ET_DYN:
+      return "shared object";
+    case ET_EXEC:
+      return "program";
+    case ET_REL:
+      return "object file that was not linked";
+    case ET_CORE:
+      return "core dump";
+    default:
+      return "ELF file of an unknown type";
   }
 }
 
-void check_type(const ElfW(Ehdr) & header) {
-  const char* kind = "an ELF file of an unknown type";
-  switch (header.e_type) {
-    case ET_DYN:
-      return;
-    case ET_EXEC:
-      kind = "a program";
-      break;
-    case ET_REL:
-      kind = "an object file that was not linked";
-      break;
-    case ET_CORE:
-      kind = "a core dump";
-      break;
-    default:
-      break;
-  }
-  throw BadPlugin(
-      fmt::format("not a shared object but {}; build it with appserver_add_plugin", kind));
+std::string with_article(const std::string& kind) {
+  return (kind.front() == 'E' || kind.front() == 'o' ? "an " : "a ") + kind;
 }
 
 std::uint64_t padded(std::uint64_t size, std::uint64_t alignment) {
@@ -143,18 +126,49 @@ std::uint32_t sysv_hash(std::string_view name) {
   return hash;
 }
 
+bool has_elf_magic(Bytes file) {
+  const auto magic = text(file.first(std::min<std::size_t>(file.size(), SELFMAG)));
+  return magic == std::string_view(ELFMAG, magic.size());
+}
+
 }  // namespace
+
+std::string our_machine() { return target_name(__ehdr_start.e_ident, __ehdr_start.e_machine); }
+
+std::optional<ElfTarget> read_elf_target(Bytes file) {
+  // e_ident, e_type and e_machine lie at the same places for every class and byte order.
+  constexpr std::size_t kTypeOffset = 16;
+  constexpr std::size_t kMachineOffset = 18;
+  if (file.size() < kMachineOffset + 2 || !has_elf_magic(file)) return std::nullopt;
+  unsigned char identity[EI_NIDENT];
+  std::memcpy(identity, file.data(), sizeof(identity));
+  auto type = read<std::uint16_t>(file, kTypeOffset, "header");
+  auto machine = read<std::uint16_t>(file, kMachineOffset, "header");
+  if (identity[EI_DATA] != __ehdr_start.e_ident[EI_DATA]) {
+    type = __builtin_bswap16(type);
+    machine = __builtin_bswap16(machine);
+  }
+  auto name = target_name(identity, machine);
+  const bool is_ours = name == our_machine();
+  return ElfTarget{kind_name(type), std::move(name), type == ET_DYN, is_ours};
+}
 
 ElfFile::ElfFile(Bytes file) : file_(file) {
   if (file.empty()) throw BadPlugin("the file is empty; is it still being copied?");
-  const auto magic = text(file.first(std::min<std::size_t>(file.size(), SELFMAG)));
-  if (magic != std::string_view(ELFMAG, magic.size())) {
+  if (!has_elf_magic(file)) {
     throw BadPlugin("not an ELF shared object; build it with appserver_add_plugin");
   }
-  check_target(file);
+  const auto target = read_elf_target(file);
+  if (target && !target->is_ours) {
+    throw BadPlugin(fmt::format("built for {}, this machine is {}; build it for this machine",
+                                target->machine, our_machine()));
+  }
   if (file.size() < sizeof(ElfW(Ehdr))) throw_cut_short(file.size(), sizeof(ElfW(Ehdr)));
   const auto header = read<ElfW(Ehdr)>(file, 0, "header");
-  check_type(header);
+  if (!target->is_shared_object) {
+    throw BadPlugin(fmt::format("not a shared object but {}; build it with appserver_add_plugin",
+                                with_article(target->kind)));
+  }
   read_segments(header);
   check_whole(header);
   read_dynamic();
@@ -229,11 +243,15 @@ Bytes ElfFile::at_address(ElfW(Addr) address, const char* what) const {
   throw_corrupt(fmt::format("{} out of bounds", what));
 }
 
-std::string_view ElfFile::string(std::uint64_t offset) const {
+std::string_view ElfFile::strings() const {
   constexpr auto kWhat = "string table";
-  const auto table = slice(at_address(dynamic(DT_STRTAB), kWhat), 0, dynamic(DT_STRSZ), kWhat);
-  const auto rest = text(
-      slice(table, offset, table.size() - std::min<std::uint64_t>(offset, table.size()), kWhat));
+  return text(slice(at_address(dynamic(DT_STRTAB), kWhat), 0, dynamic(DT_STRSZ), kWhat));
+}
+
+std::string_view ElfFile::string(std::uint64_t offset) const {
+  const auto table = strings();
+  if (offset > table.size()) throw_corrupt("string table out of bounds");
+  const auto rest = table.substr(offset);
   const auto end = rest.substr(0, kMaxString).find('\0');
   if (end == std::string_view::npos) throw_corrupt("a string without end");
   return rest.substr(0, end);
@@ -275,7 +293,9 @@ bool ElfFile::defines(std::uint64_t symbol_index, std::string_view name) const {
                                       symbol_index * sizeof(ElfW(Sym)), kWhat);
   const auto binding = ELF64_ST_BIND(symbol.st_info);
   if (symbol.st_shndx == SHN_UNDEF || binding == STB_LOCAL) return false;
-  return string(symbol.st_name) == name;
+  // Without a search for the end of each string: a crafted table may have us here very often.
+  const auto rest = strings().substr(std::min<std::uint64_t>(symbol.st_name, strings().size()));
+  return rest.size() > name.size() && rest.starts_with(name) && rest[name.size()] == '\0';
 }
 
 // Layout: {buckets, first hashed symbol, bloom words, bloom shift}, bloom filter, buckets, chains;
@@ -307,6 +327,8 @@ bool ElfFile::exports_by_sysv_hash(std::string_view symbol) const {
   const std::uint64_t buckets = read<std::uint32_t>(table, 0, kWhat);
   const std::uint64_t chains = read<std::uint32_t>(table, 4, kWhat);
   if (buckets == 0) return false;
+  // Else a chain that closes in a ring would be walked for as long as the count says.
+  if (chains > table.size() / 4) throw_corrupt("hash table out of bounds");
   std::uint64_t index = read<std::uint32_t>(table, 8 + sysv_hash(symbol) % buckets * 4, kWhat);
   for (std::uint64_t steps = 0; index != 0; ++steps) {
     if (steps == chains || index >= chains) throw_corrupt("hash table makes no sense");
@@ -330,6 +352,12 @@ std::string ElfFile::run_path() const {
       return std::string(string(entry.d_un.d_val));
   }
   return {};
+}
+
+bool ElfFile::names_auditors() const {
+  return std::any_of(dynamic_.begin(), dynamic_.end(), [](const ElfW(Dyn) & one) {
+    return one.d_tag == DT_AUDIT || one.d_tag == DT_DEPAUDIT;
+  });
 }
 
 bool ElfFile::has_text_relocations() const {

@@ -6,12 +6,27 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace appserver::plugin {
+
+// What an ELF file's first bytes say, for a file of any machine.
+struct ElfTarget {
+  std::string kind;     // "shared object", "program", ...; a PIE still looks like a shared object
+  std::string machine;  // "x86-64", "arm (32-bit)"
+  bool is_shared_object;
+  bool is_ours;  // can run on this machine
+};
+
+// Nothing for a file that does not begin as an ELF file does.
+std::optional<ElfTarget> read_elf_target(std::span<const std::byte> file);
+
+// This machine, in the words of ElfTarget.
+std::string our_machine();
 
 class ElfFile {
  public:
@@ -40,6 +55,10 @@ class ElfFile {
 
   bool has_text_relocations() const;
 
+  // DT_AUDIT or DT_DEPAUDIT: libraries whose code the dynamic loader runs even when it is only to
+  // list what the file needs.
+  bool names_auditors() const;
+
  private:
   void check_whole(const ElfW(Ehdr) & header) const;
   void read_segments(const ElfW(Ehdr) & header);
@@ -50,6 +69,7 @@ class ElfFile {
 
   // From this virtual address to the end of the file content of its segment.
   std::span<const std::byte> at_address(ElfW(Addr) address, const char* what) const;
+  std::string_view strings() const;
   std::string_view string(std::uint64_t offset) const;
   bool defines(std::uint64_t symbol_index, std::string_view name) const;
   bool exports_by_gnu_hash(std::string_view symbol) const;

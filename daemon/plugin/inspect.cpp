@@ -30,16 +30,6 @@ PluginNote find_note(const std::vector<ElfFile::Note>& notes, std::uint32_t host
   return *std::move(found);
 }
 
-std::string find_build_id(const std::vector<ElfFile::Note>& notes) {
-  std::string id;
-  for (const auto& note : notes) {
-    if (note.owner != ELF_NOTE_GNU || note.type != NT_GNU_BUILD_ID) continue;
-    for (const auto byte : note.body) id += fmt::format("{:02x}", std::to_integer<unsigned>(byte));
-    break;
-  }
-  return id;
-}
-
 void check_linking(const ElfFile& elf) {
   if (!elf.exports(APPSERVER_PLUGIN_SYMBOL)) {
     throw BadPlugin("it does not export " APPSERVER_PLUGIN_SYMBOL
@@ -62,6 +52,16 @@ void check_linking(const ElfFile& elf) {
 }
 
 }  // namespace
+
+std::string find_build_id(const std::vector<ElfFile::Note>& notes) {
+  std::string id;
+  for (const auto& note : notes) {
+    if (note.owner != ELF_NOTE_GNU || note.type != NT_GNU_BUILD_ID) continue;
+    for (const auto byte : note.body) id += fmt::format("{:02x}", std::to_integer<unsigned>(byte));
+    break;
+  }
+  return id;
+}
 
 PluginFile inspect(std::span<const std::byte> file, std::uint32_t host_flags) {
   const ElfFile elf(file);

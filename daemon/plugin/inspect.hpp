@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "plugin/elf_file.hpp"
 #include "plugin/note.hpp"
 
 namespace appserver::plugin {
@@ -26,5 +27,8 @@ struct PluginFile {
 // load. Time and memory are bounded by the size of `file`, whatever it holds.
 PluginFile inspect(std::span<const std::byte> file,
                    std::uint32_t host_flags = plugin::host_flags());
+
+// The GNU build-id in hex; empty without one.
+std::string find_build_id(const std::vector<ElfFile::Note>& notes);
 
 }  // namespace appserver::plugin

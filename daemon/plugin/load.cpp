@@ -1,26 +1,13 @@
 #include "plugin/load.hpp"
 
-#include <cxxabi.h>
 #include <dlfcn.h>
 #include <fmt/format.h>
 
-#include <cstdlib>
-#include <memory>
-
 #include "plugin/bad_plugin.hpp"
+#include "plugin/demangle.hpp"
 
 namespace appserver::plugin {
 namespace {
-
-std::string demangled(const std::string& symbol) {
-  struct Free {
-    void operator()(char* text) const { std::free(text); }
-  };
-  int status = 0;
-  const std::unique_ptr<char, Free> name(
-      abi::__cxa_demangle(symbol.c_str(), nullptr, nullptr, &status));
-  return status == 0 ? std::string(name.get()) : symbol;
-}
 
 bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
@@ -68,8 +55,7 @@ appserver_plugin read_plugin(const void* exported) {
     throw BadPlugin("its " APPSERVER_PLUGIN_SYMBOL
                     " is too short; set its size field to sizeof(appserver_plugin)");
   }
-  if (plugin->abi_major != APPSERVER_ABI_MAJOR ||
-      int{plugin->abi_minor} > int{APPSERVER_ABI_MINOR}) {
+  if (plugin->abi_major != APPSERVER_ABI_MAJOR || plugin->abi_minor > APPSERVER_ABI_MINOR) {
     throw BadPlugin(fmt::format(
         "its " APPSERVER_PLUGIN_SYMBOL
         " is of ABI {}.{}, this appserverd has ABI {}.{}; build it with the SDK of this appserverd",

@@ -17,31 +17,11 @@ namespace {
       fmt::format("its {} note is corrupt: {}; build it again", APPSERVER_NOTE_SECTION, what));
 }
 
-void check_abi(std::uint16_t major, std::uint16_t minor) {
-  if (major != APPSERVER_ABI_MAJOR) {
-    throw BadPlugin(
-        fmt::format("built for ABI {}.{}, this appserverd has ABI {}.{}; build it with the SDK of "
-                    "this appserverd",
-                    major, minor, APPSERVER_ABI_MAJOR, APPSERVER_ABI_MINOR));
-  }
-  // A comparison with an unsigned 0 is an error to the compiler, so the minors are compared as int.
-  if (int{minor} > int{APPSERVER_ABI_MINOR}) {
-    throw BadPlugin(
-        fmt::format("built for ABI {}.{}, newer than the {}.{} of this appserverd; "
-                    "update appserverd, or build the plugin with the SDK of this one",
-                    major, minor, APPSERVER_ABI_MAJOR, APPSERVER_ABI_MINOR));
-  }
-}
-
-// Only what cannot work is refused: a plugin without a sanitizer runs well in a host that has one.
-void check_sanitizers(std::uint32_t plugin, std::uint32_t host) {
-  const auto check = [&](std::uint32_t flag, const char* name) {
-    if ((plugin & flag) == 0 || (host & flag) != 0) return;
-    throw BadPlugin(
-        fmt::format("built with {}, this appserverd was not; build both the same way", name));
-  };
-  check(APPSERVER_NOTE_FLAG_ASAN, "AddressSanitizer");
-  check(APPSERVER_NOTE_FLAG_TSAN, "ThreadSanitizer");
+// Cut off or filled up with zeros.
+appserver_note_body copy(std::span<const std::byte> body) {
+  appserver_note_body note{};
+  std::memcpy(&note, body.data(), std::min(body.size(), sizeof(note)));
+  return note;
 }
 
 template <std::size_t Size>
@@ -75,17 +55,44 @@ void check_name(std::string_view name) {
 
 std::uint32_t host_flags() { return APPSERVER_NOTE_FLAGS; }
 
-PluginNote read_note(std::span<const std::byte> body, std::uint32_t host_flags) {
+void check_abi(Abi abi) {
+  if (abi.major != APPSERVER_ABI_MAJOR) {
+    throw BadPlugin(
+        fmt::format("built for ABI {}.{}, this appserverd has ABI {}.{}; build it with the SDK of "
+                    "this appserverd",
+                    abi.major, abi.minor, APPSERVER_ABI_MAJOR, APPSERVER_ABI_MINOR));
+  }
+  if (abi.minor > APPSERVER_ABI_MINOR) {
+    throw BadPlugin(
+        fmt::format("built for ABI {}.{}, newer than the {}.{} of this appserverd; "
+                    "update appserverd, or build the plugin with the SDK of this one",
+                    abi.major, abi.minor, APPSERVER_ABI_MAJOR, APPSERVER_ABI_MINOR));
+  }
+}
+
+void check_sanitizers(std::uint32_t plugin_flags, std::uint32_t host_flags) {
+  const auto check = [&](std::uint32_t flag, const char* name) {
+    if ((plugin_flags & flag) == 0 || (host_flags & flag) != 0) return;
+    throw BadPlugin(
+        fmt::format("built with {}, this appserverd was not; build both the same way", name));
+  };
+  check(APPSERVER_NOTE_FLAG_ASAN, "AddressSanitizer");
+  check(APPSERVER_NOTE_FLAG_TSAN, "ThreadSanitizer");
+}
+
+Abi read_abi(std::span<const std::byte> body) {
   // Another ABI may have another layout behind these first fields, and is to be refused by its
   // number.
   constexpr std::size_t kPrefix = offsetof(appserver_note_body, flags);
   if (body.size() < kPrefix) throw_corrupt("it is too short");
-  appserver_note_body note{};
-  std::memcpy(&note, body.data(), std::min(body.size(), sizeof(note)));
+  const auto note = copy(body);
   if (note.magic != APPSERVER_NOTE_MAGIC) throw_corrupt("it has the wrong magic number");
-  check_abi(note.abi_major, note.abi_minor);
+  return {note.abi_major, note.abi_minor};
+}
+
+PluginNote parse_note(std::span<const std::byte> body) {
+  const auto note = copy(body);
   if (note.size < sizeof(note) || note.size > body.size()) throw_corrupt("its size is wrong");
-  check_sanitizers(note.flags, host_flags);
   const auto name = terminated(note.name, "name");
   check_name(name);
   return {std::string(name),
@@ -94,6 +101,13 @@ PluginNote read_note(std::span<const std::byte> body, std::uint32_t host_flags) 
           note.abi_major,
           note.abi_minor,
           note.flags};
+}
+
+PluginNote read_note(std::span<const std::byte> body, std::uint32_t host_flags) {
+  check_abi(read_abi(body));
+  auto note = parse_note(body);
+  check_sanitizers(note.flags, host_flags);
+  return note;
 }
 
 }  // namespace appserver::plugin

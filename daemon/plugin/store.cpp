@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,6 +18,7 @@
 #include "os/fd.hpp"
 #include "plugin/bad_plugin.hpp"
 #include "plugin/inspect.hpp"
+#include "plugin/mapping.hpp"
 #include "plugin/sha256.hpp"
 #include "plugin/snapshot.hpp"
 
@@ -60,30 +60,6 @@ class Temporary {
   bool published_ = false;
 };
 
-// A whole file in memory, read-only. Only for files of the store, which nobody shortens.
-class Mapping {
- public:
-  Mapping(int fd, std::uint64_t size) : size_(size) {
-    if (size == 0) return;
-    address_ = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (address_ == MAP_FAILED)
-      os::throw_system_error(errno, fmt::format("mmap(fd {}, {} bytes)", fd, size));
-  }
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-  ~Mapping() {
-    if (address_ != nullptr) ::munmap(address_, size_);
-  }
-
-  std::span<const std::byte> bytes() const {
-    return {static_cast<const std::byte*>(address_), size_};
-  }
-
- private:
-  void* address_ = nullptr;
-  std::uint64_t size_;
-};
-
 std::uint64_t size_of(int fd) {
   struct stat status {};
   os::check(::fstat(fd, &status), "fstat(fd {})", fd);
@@ -120,11 +96,23 @@ Build identify(int fd) {
   return build;
 }
 
-// Whether the stored file is still what it was; then it also becomes the newest.
+// The stored file, if it is still what it was; else none.
+os::Fd open_intact(const Build& build) {
+  os::Fd file(::open(build.file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!file) return {};
+  // sha256() would read what is no file for ever.
+  struct stat status {};
+  os::check(::fstat(file.get(), &status), "fstat(\"{}\")", build.file.native());
+  if (!S_ISREG(status.st_mode) || static_cast<std::uint64_t>(status.st_size) != build.size)
+    return {};
+  if (sha256(file.get()) != build.sha256) return {};
+  return file;
+}
+
+// Makes a build that is stored already the newest.
 bool renew(const Build& build) {
-  const os::Fd file(::open(build.file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  const os::Fd file = open_intact(build);
   if (!file) return false;
-  if (size_of(file.get()) != build.size || sha256(file.get()) != build.sha256) return false;
   os::check(::futimens(file.get(), nullptr), "futimens(\"{}\")", build.file.native());
   return true;
 }
@@ -201,6 +189,11 @@ Build Store::add(const fs::path& source) {
                           fmt::format("storing \"{}\" in \"{}\", which needs more free space",
                                       source.native(), directory_.native()));
   }
+}
+
+bool Store::holds(const Build& build) const {
+  if (build.file != directory_ / build.sha256 / (build.name + ".so")) return false;
+  return static_cast<bool>(open_intact(build));
 }
 
 void Store::collect(std::span<const std::string> keep_sha256, std::size_t keep_newest) {

@@ -29,6 +29,11 @@ class Store {
   // that is refused (see inspect() and take_snapshot()); os::SystemError for failed calls.
   Build add(const std::filesystem::path& source);
 
+  // Whether a build that add() once returned is still here, its content still that of its SHA-256:
+  // what a rollback needs to know. Reads the whole file. Throws os::SystemError where reading
+  // fails.
+  bool holds(const Build& build) const;
+
   // Removes all builds but those named and the `keep_newest` that were added last. Running workers
   // keep what they mapped.
   void collect(std::span<const std::string> keep_sha256, std::size_t keep_newest);

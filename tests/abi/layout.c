@@ -45,6 +45,7 @@ static void core(void) {
   FIELD(appserver_plugin, on_worker_reload);
   FIELD(appserver_plugin, on_worker_stop);
   FIELD(appserver_plugin, extension);
+  FIELD(appserver_plugin, self_check);
 }
 
 static void http(void) {

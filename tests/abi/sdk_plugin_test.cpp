@@ -26,6 +26,7 @@ class Hello final : public Plugin {
 
 class ThrowsEverywhere final : public Plugin {
  public:
+  void self_check(Worker&) override { throw std::runtime_error("the price list is empty"); }
   void on_worker_start(Worker&) override { throw std::runtime_error("cannot open prices.db"); }
   void on_worker_reload(Worker&) override { throw std::runtime_error("cannot read again"); }
   void on_worker_stop(Worker&) override { throw 7; }
@@ -54,6 +55,14 @@ class PrivateHook : public Plugin {
 
 class InheritsHook final : public PrivateHook {};
 
+class PrivateCheck : public Plugin {
+  void self_check(Worker& worker) override {
+    if (worker.settings().get("prices", "").empty()) throw std::runtime_error("no prices");
+  }
+};
+
+class InheritsCheck final : public PrivateCheck {};
+
 class Forgets final : public Plugin {
  public:
   void on_request(Request&, Response&) override {}
@@ -66,6 +75,8 @@ constexpr appserver_plugin kThrowsWhenMade =
 constexpr appserver_plugin kNoHttp = detail::plugin_table<NoHttp>("no-http", "1.0.0");
 constexpr appserver_plugin kPrivateHook = detail::plugin_table<PrivateHook>("private", "1.0.0");
 constexpr appserver_plugin kInheritsHook = detail::plugin_table<InheritsHook>("inherits", "1.0.0");
+constexpr appserver_plugin kPrivateCheck = detail::plugin_table<PrivateCheck>("check", "1.0.0");
+constexpr appserver_plugin kInheritsCheck = detail::plugin_table<InheritsCheck>("check", "1.0.0");
 constexpr appserver_plugin kForgets = detail::plugin_table<Forgets>("forgets", "1.0.0");
 
 }  // namespace
@@ -97,6 +108,28 @@ TEST_CASE("an exception in on_worker_start fails the start with its type and tex
   fake::Plugin plugin(host, kThrows);
   REQUIRE(plugin.start() == APPSERVER_ERROR);
   REQUIRE(host.errors() == "on_worker_start: std::runtime_error: cannot open prices.db");
+}
+
+TEST_CASE("an exception in self_check fails the check with its type and text") {
+  fake::Host host;
+  const fake::Plugin plugin(host, kThrows);
+  REQUIRE(kThrows.self_check(plugin.self()) == APPSERVER_ERROR);
+  REQUIRE(host.errors() == "self_check: std::runtime_error: the price list is empty");
+}
+
+TEST_CASE("self_check sees the settings of the group") {
+  const auto* const prices = GENERATE("prices.db", "");
+  fake::Host host(fake::Settings{{"prices", prices}});
+  const fake::Plugin plugin(host, kInheritsCheck);
+  REQUIRE(kInheritsCheck.self_check(plugin.self()) ==
+          (*prices == '\0' ? APPSERVER_ERROR : APPSERVER_OK));
+}
+
+TEST_CASE("only a plugin with a self_check has that hook") {
+  REQUIRE(kHello.self_check == nullptr);
+  REQUIRE(kThrows.self_check != nullptr);
+  REQUIRE(kPrivateCheck.self_check != nullptr);
+  REQUIRE(kInheritsCheck.self_check != nullptr);
 }
 
 TEST_CASE("an exception in on_request fails that request alone") {

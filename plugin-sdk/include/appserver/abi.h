@@ -8,7 +8,8 @@
  * Rules that hold for every function here and in abi/ *.h:
  *  - Structs begin with `size`, the sizeof of the side that made them. A field is present if it
  * lies within `size` (APPSERVER_HAS); a function pointer may also be NULL. Fields are only ever
- * appended. Arrays of structs come with a stride. What was in minor 0 is always present.
+ * appended. Arrays of structs come with a stride. What was in minor 0 is always present;
+ * later fields say which minor brought them.
  *  - `appserver_str` is a borrowed view, not NUL-terminated, valid until the call returns unless
  * said otherwise.
  *  - Memory is freed by the side that allocated it.
@@ -44,7 +45,7 @@ extern "C" {
 
 /* Same major: compatible. A plugin's minor may not be newer than the host's. */
 #define APPSERVER_ABI_MAJOR 1
-#define APPSERVER_ABI_MINOR 0
+#define APPSERVER_ABI_MINOR 1
 
 typedef struct appserver_str {
   const char* data;
@@ -143,7 +144,8 @@ typedef struct appserver_host {
 
 /* What a plugin is. The one exported symbol is of this type; every hook runs on the loop. Their
  * order: create, then on_worker_start, then any number of others, on_worker_stop, destroy. A worker
- * that failed to start goes straight to destroy. */
+ * that failed to start goes straight to destroy. A build with self_check is tried first, before any
+ * worker is touched, in a process of its own: create, self_check, destroy. */
 typedef struct appserver_plugin {
   uint32_t size;
   uint16_t abi_major;
@@ -173,6 +175,13 @@ typedef struct appserver_plugin {
   /* The plugin's table for an extension, such as "http/1"; NULL where it has none. The table lives
    * as long as the process; it is asked for before create. */
   const void* (*extension)(const char* name)APPSERVER_NOEXCEPT;
+
+  /* Since ABI 1.1. Whether this build could serve with this group's settings: files that can be
+   * read, tables that are not empty. Runs in a throw-away process that has the settings and the log
+   * but no requests, and in which no timer or posted call ever runs; it has the start_timeout. The
+   * workers that serve go on meanwhile, so leave alone what only one process may hold. ERROR: the
+   * build is refused, and nothing is touched. */
+  int32_t (*self_check)(void* self) APPSERVER_NOEXCEPT;
 } appserver_plugin;
 
 #define APPSERVER_PLUGIN_SYMBOL "appserver_plugin_v1"

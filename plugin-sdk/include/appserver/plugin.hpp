@@ -25,6 +25,12 @@ class Plugin {
   Plugin& operator=(const Plugin&) = delete;
   virtual ~Plugin() = default;
 
+  // Whether this build could serve with these settings: files that can be read, tables that are not
+  // empty. Runs on an object of its own, in a throw-away process in which there is no request and
+  // no timer or posted function ever runs, while the workers that serve go on: leave alone what
+  // only one process may hold. An exception: the build is refused, and nothing is touched.
+  virtual void self_check(Worker& worker) { static_cast<void>(worker); }
+
   // The worker is about to serve. An exception: it fails to start, and with it the rollout that
   // started it.
   virtual void on_worker_start(Worker& worker) { static_cast<void>(worker); }
@@ -47,7 +53,7 @@ class Plugin {
   void attach(Worker& worker) noexcept { worker_ = &worker; }
 
  protected:
-  // The worker of on_worker_start. Not in the constructor, where there is none yet.
+  // The worker of self_check and on_worker_start. Not in the constructor, where there is none yet.
   Worker& worker() const noexcept { return *worker_; }
 
  private:

@@ -107,6 +107,12 @@ TEST_CASE("a plugin's file tells its name, version, ABI, build-id and libraries"
   REQUIRE(std::find(file.needed.begin(), file.needed.end(), "libc.so.6") != file.needed.end());
 }
 
+TEST_CASE("a plugin built for ABI 1.0 is accepted as such") {
+  const auto file = inspect(bytes(read(fixture("frozen_1_0"))));
+  CHECK(file.abi_major == 1);
+  CHECK(file.abi_minor == 0);
+}
+
 TEST_CASE("a plugin that is bad only once it runs passes inspection") {
   const auto* name = GENERATE("undefined_symbol", "throws_in_static_init", "crashes_in_static_init",
                               "fails_at_start", "unstable");
@@ -117,9 +123,9 @@ TEST_CASE("each fixture that inspection can refuse is refused with its reason") 
   CHECK(refusal(read(fixture("no_note"))) ==
         "not an appserverd plugin: no .note.appserver; build it with appserver_add_plugin");
   CHECK(refusal(read(fixture("wrong_abi_major"))) ==
-        "built for ABI 2.0, this appserverd has ABI 1.0; build it with the SDK of this appserverd");
+        "built for ABI 2.0, this appserverd has ABI 1.1; build it with the SDK of this appserverd");
   CHECK(refusal(read(fixture("newer_abi_minor"))) ==
-        "built for ABI 1.999, newer than the 1.0 of this appserverd; update appserverd, or build "
+        "built for ABI 1.999, newer than the 1.1 of this appserverd; update appserverd, or build "
         "the plugin with the SDK of this one");
   CHECK(refusal(read(fixture("no_symbol"))) ==
         "it does not export appserver_plugin_v1; build it with appserver_add_plugin");
@@ -247,6 +253,23 @@ TEST_CASE("only what a plugin defines and exports counts as exported") {
   CHECK_FALSE(elf.exports("_ZN4shop5priceEi"));
   CHECK_FALSE(elf.exports("appserver_plugin_v2"));
   CHECK_FALSE(elf.exports(""));
+}
+
+TEST_CASE("a hash table whose chain is a ring is not walked for ever") {
+  auto file = read(fixture("sysv_hash"));
+  std::uint64_t address = 0;
+  with_dynamic(file, DT_HASH, [&](ElfW(Dyn) & entry) { address = entry.d_un.d_val; });
+  // The first segment starts at 0 in both. {buckets, chains}, buckets, chains.
+  const auto buckets = get<std::uint32_t>(file, address);
+  put(file, address + 4, std::uint32_t{UINT32_MAX});
+  for (std::uint32_t i = 0; i < buckets; ++i) put(file, address + 8 + i * 4, std::uint32_t{1});
+  put(file, address + 8 + (buckets + 1) * 4, std::uint32_t{1});
+  put(file, address + 8 + buckets * 4, std::uint32_t{1});
+  CHECK_THROWS_WITH(plugin::ElfFile(bytes(file)).exports("nothing"),
+                    "the ELF file is corrupt (hash table out of bounds); build or copy it again");
+  put(file, address + 4, std::uint32_t{16});
+  CHECK_THROWS_WITH(plugin::ElfFile(bytes(file)).exports("nothing"),
+                    "the ELF file is corrupt (hash table makes no sense); build or copy it again");
 }
 
 TEST_CASE("exported symbols are found through the older kind of hash table too") {

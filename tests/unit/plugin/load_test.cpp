@@ -75,7 +75,7 @@ TEST_CASE("a shared object without the symbol is refused") {
 
 TEST_CASE("the table of another ABI is refused after loading too") {
   REQUIRE_THROWS_WITH(plugin::load(fixture("wrong_abi_major")),
-                      Contains("is of ABI 2.0, this appserverd has ABI 1.0"));
+                      Contains("is of ABI 2.0, this appserverd has ABI 1.1"));
 }
 
 TEST_CASE("what the loader says is made readable") {
@@ -104,6 +104,14 @@ TEST_CASE("a table of an older SDK is read with its later fields NULL") {
   const auto read = plugin::read_plugin(&old);
   CHECK(read.destroy == destroy);
   CHECK(read.on_worker_start == nullptr);
+}
+
+TEST_CASE("a plugin built for ABI 1.0 still loads, without the hook that came later") {
+  const auto loaded = plugin::load(fixture("frozen_1_0"));
+  CHECK(std::string(loaded.name) == "frozen_1_0");
+  CHECK(loaded.abi_minor == 0);
+  CHECK(loaded.extension != nullptr);
+  CHECK(loaded.self_check == nullptr);
 }
 
 TEST_CASE("a table longer than ours is read as far as we know it") {
@@ -139,6 +147,6 @@ TEST_CASE("an unusable table is refused with its fault") {
   SECTION("a newer minor") {
     table.abi_minor = APPSERVER_ABI_MINOR + 1;
     CHECK_THROWS_WITH(plugin::read_plugin(&table),
-                      Contains("is of ABI 1.1, this appserverd has ABI 1.0"));
+                      Contains("is of ABI 1.2, this appserverd has ABI 1.1"));
   }
 }

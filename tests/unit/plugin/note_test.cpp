@@ -116,5 +116,5 @@ TEST_CASE("another ABI is refused by its number even if the rest of its note has
   std::memset(note.name, 0xff, sizeof(note.name));
   REQUIRE(
       refusal(std::as_bytes(std::span(&note, 1)).first(16)) ==
-      "built for ABI 7.3, this appserverd has ABI 1.0; build it with the SDK of this appserverd");
+      "built for ABI 7.3, this appserverd has ABI 1.1; build it with the SDK of this appserverd");
 }

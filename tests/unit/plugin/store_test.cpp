@@ -115,7 +115,7 @@ TEST_CASE("a stored build is a read-only copy under its hash, and loads") {
   const auto build = store.add(fixture("answers"));
   CHECK(build.name == "answers");
   CHECK(build.version == "1.0.0");
-  CHECK(build.abi == "1.0");
+  CHECK(build.abi == "1.1");
   CHECK(build.sdk == "0.1.0");
   CHECK(build.build_id.size() == 40);
   CHECK(build.size == fs::file_size(fixture("answers")));
@@ -181,6 +181,32 @@ TEST_CASE("a damaged stored copy is replaced when its build is added again") {
   CHECK(fs::is_regular_file(fs::symlink_status(build.file)));
   CHECK(read(build.file) == good);
   CHECK(mode_of(build.file) == 0444);
+}
+
+TEST_CASE("the store holds a build as long as its copy is there with the same content") {
+  const Folder folder;
+  Store store(folder / "store");
+  const auto build = store.add(fixture("answers"));
+  const auto other = store.add(make_plugin(folder, "other"));
+  const auto good = read(build.file);
+  REQUIRE(store.holds(build));
+  REQUIRE(Store(folder / "store").holds(build));
+  REQUIRE_FALSE(Store(folder / "elsewhere").holds(build));
+  fs::permissions(build.file, fs::perms::owner_all);
+  SECTION("changed") { write(build.file, "X" + good.substr(1)); }
+  SECTION("cut short") { write(build.file, good.substr(0, 100)); }
+  SECTION("gone") { fs::remove_all(build.file.parent_path()); }
+  SECTION("a link to the same content") {
+    fs::remove(build.file);
+    fs::create_symlink(write(folder / "copy.so", good), build.file);
+  }
+  SECTION("a FIFO") {
+    fs::remove(build.file);
+    REQUIRE(::mkfifo(build.file.c_str(), 0600) == 0);
+  }
+  SECTION("collected") { store.collect(std::vector{other.sha256}, 0); }
+  CHECK_FALSE(store.holds(build));
+  CHECK(store.holds(other));
 }
 
 TEST_CASE("what happens to the source harms nothing stored") {

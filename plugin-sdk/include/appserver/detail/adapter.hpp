@@ -15,13 +15,24 @@
 
 namespace appserver::detail {
 
-// Whether Class, or a class between it and Base, overrides on_request. One that is not accessible
-// was declared by the plugin.
+// Whether Class, or a class between it and Base, overrides the hook. One that is not accessible was
+// declared by the plugin.
 template <class Class, class Base>
 constexpr bool overrides_on_request() {
   if constexpr (requires {
                   requires std::is_same_v<decltype(&Class::on_request),
                                           void (Base::*)(Request&, Response&)>;
+                }) {
+    return false;
+  } else {
+    return true;
+  }
+}
+
+template <class Class, class Base>
+constexpr bool overrides_self_check() {
+  if constexpr (requires {
+                  requires std::is_same_v<decltype(&Class::self_check), void (Base::*)(Worker&)>;
                 }) {
     return false;
   } else {
@@ -44,11 +55,14 @@ class Adapter {
             &on_worker_start,
             &on_worker_reload,
             &on_worker_stop,
-            &extension};
+            &extension,
+            kSelfCheck ? &self_check : nullptr};
   }
 
  private:
   static constexpr bool kHttp = overrides_on_request<Class, Base>();
+  // A plugin without one is not even constructed to be checked.
+  static constexpr bool kSelfCheck = overrides_self_check<Class, Base>();
 
   struct Instance {
     Instance(const appserver_host* host_table, appserver_worker* handle,
@@ -112,6 +126,11 @@ class Adapter {
   static void destroy(void* self) noexcept {
     instance(self).worker.close();
     delete &instance(self);
+  }
+
+  static std::int32_t self_check(void* self) noexcept {
+    Instance& at = instance(self);
+    return guarded(at, "self_check", [&] { at.hooks.self_check(at.worker); });
   }
 
   static std::int32_t on_worker_start(void* self) noexcept {
