@@ -1,5 +1,6 @@
 #include "net/acceptor.hpp"
 
+#include <fmt/format.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -18,8 +19,17 @@ constexpr int kBatch = 64;
 // patience.
 constexpr std::chrono::milliseconds kBackOff{100};
 
+// Most that is taken from a queue that ends: above any backlog in use, and an end to a flood.
+constexpr int kLongestQueue = 65'535;
+
 bool is_shortage(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+bool is_empty(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
+
+int accept_from(int listener) {
+  return ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
 }  // namespace
@@ -56,14 +66,13 @@ void Acceptor::on_readable() {
 Acceptor::Batch Acceptor::accept_batch() {
   for (int count = 0; count < kBatch; ++count) {
     if (!hooks_.has_room()) return Batch::more;
-    const int fd =
-        ::accept4(listener_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
-      hooks_.accepted(os::Fd(fd));
+    os::Fd connection(accept_from(listener_.native_handle()));
+    if (connection) {
+      hooks_.accepted(std::move(connection));
       if (stopped_) return Batch::drained;
       continue;
     }
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return Batch::drained;
+    if (is_empty(errno)) return Batch::drained;
     if (is_shortage(errno)) {
       back_off(errno);
       return Batch::blocked;
@@ -75,7 +84,7 @@ Acceptor::Batch Acceptor::accept_batch() {
 }
 
 void Acceptor::back_off(int error) {
-  hooks_.complain(os::SystemError(error, "accept()").what());
+  hooks_.complain(fmt::format("{}; connections wait", os::SystemError(error, "accept()").what()));
   waiting_ = true;
   retry_.expires_after(kBackOff);
   retry_.async_wait(
@@ -88,15 +97,21 @@ void Acceptor::back_off(int error) {
 
 void Acceptor::stop(bool empty_queue) {
   if (std::exchange(stopped_, true) || !listener_.is_open()) return;
-  stopped_ = false;
-  if (empty_queue) {
-    while (accept_batch() == Batch::more && hooks_.has_room()) {
+  retry_.cancel();
+  const os::Fd listener(listener_.release());
+  if (!empty_queue) return;
+  for (int count = 0; count < kLongestQueue; ++count) {
+    os::Fd connection(accept_from(listener.get()));
+    if (connection) {
+      hooks_.accepted(std::move(connection));
+    } else if (is_shortage(errno)) {
+      hooks_.complain(
+          fmt::format("{}; connections are lost", os::SystemError(errno, "accept()").what()));
+      return;
+    } else if (is_empty(errno)) {
+      return;
     }
   }
-  stopped_ = true;
-  retry_.cancel();
-  boost::system::error_code ignored;
-  listener_.close(ignored);
 }
 
 }  // namespace appserver::net

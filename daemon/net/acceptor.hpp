@@ -19,7 +19,7 @@ class Acceptor final {
     std::function<bool()> has_room;        // false: leave connections in the kernel's queue
     std::function<void(os::Fd)> accepted;  // non-blocking, close-on-exec
     std::function<void(const std::string&)>
-        complain;  // accept(2) fails for want of a resource; said at most once a second
+        complain;  // accept(2) fails for want of a resource; says what becomes of the clients
   };
 
   Acceptor(boost::asio::io_context& context, os::Fd listener, Hooks hooks);
@@ -32,7 +32,7 @@ class Acceptor final {
   void resume();
 
   // Stops, with our descriptor closed. With `empty_queue`, takes first what clients have already
-  // queued: for a socket that nobody accepts from afterwards.
+  // queued, whether there is room or not: for a socket that nobody accepts from afterwards.
   void stop(bool empty_queue);
 
  private:

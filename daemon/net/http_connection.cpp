@@ -46,6 +46,7 @@ void HttpConnection::run_scheduled() {
 void HttpConnection::turn(std::string_view data) {
   in_turn_ = true;
   server_.cork_.clear();
+  server_.answered_at_.reset();
   process(data);
   in_turn_ = false;
   flush();
@@ -110,6 +111,11 @@ void HttpConnection::hand_to_plugin(http::Request& request) {
   const std::string_view peer = remote();
   request.view.remote = {peer.data(), peer.size()};
   server_.page_.in_flight.add();
+  // One look at the clock a request: the next of a batch begins where the last one's answer ended.
+  began_ = server_.answered_at_ ? *server_.answered_at_ : std::chrono::steady_clock::now();
+  // A loop that is busy with requests turns, though it may not come to its timers for long.
+  server_.page_.heartbeat_ns.set(static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(began_.time_since_epoch()).count()));
   server_.handler_.on_request(exchange, request.view);
   if (exchange_ == exchange && !deferred_ && !streaming_) fail();
 }
@@ -142,6 +148,7 @@ const http::AnswerTo& HttpConnection::current_answer_to() {
 std::int32_t HttpConnection::respond(const appserver_http_response& response) {
   if (streaming_) return APPSERVER_INVALID;
   if (const std::int32_t status = http::validate(response); status != APPSERVER_OK) return status;
+  count_status(response.status);
   http::write_response(out(), server_.date_, response, current_answer_to());
   end_exchange();
   return APPSERVER_OK;
@@ -159,6 +166,7 @@ std::int32_t HttpConnection::start(const appserver_http_response& response,
   if (content_length >= 0 && response.body.size > static_cast<std::uint64_t>(content_length)) {
     return APPSERVER_INVALID;
   }
+  count_status(response.status);
   body_mode_ =
       http::write_stream_head(out(), server_.date_, response, content_length, current_answer_to());
   if (body_mode_ == http::BodyMode::until_close) answer_to_.keep_alive = false;
@@ -219,13 +227,21 @@ std::int32_t HttpConnection::abort() {
 std::int32_t HttpConnection::fail() {
   server_.page_.failed.add();
   if (streaming_) return abort();
+  count_status(500);
   http::write_error(out(), server_.date_, 500, "the plugin failed to answer", current_answer_to());
   end_exchange();
   return APPSERVER_OK;
 }
 
+void HttpConnection::count_status(std::uint32_t status) {
+  if (status >= 500) server_.page_.server_errors.add();
+}
+
 void HttpConnection::end_exchange() {
   server_.page_.requests.add();
+  const auto now = std::chrono::steady_clock::now();
+  server_.page_.latency.add(now - began_);
+  if (in_turn_) server_.answered_at_ = now;
   forget_exchange();
   if (!answer_to_.keep_alive) close_when_sent_ = true;
   if (!in_turn_) server_.schedule(*this);

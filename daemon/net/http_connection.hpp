@@ -3,6 +3,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -49,6 +50,7 @@ class HttpConnection final : private TimerWheel::Entry {
   http::Progress read_request(std::string_view& data);
   void hand_to_plugin(http::Request& request);
   void refuse(const http::Refusal& refusal);
+  void count_status(std::uint32_t status);
   void end_exchange();
   void forget_exchange();
   std::string& out();
@@ -79,8 +81,9 @@ class HttpConnection final : private TimerWheel::Entry {
   std::string remote_;
   std::unique_ptr<http::RequestReader> reader_;  // while in the middle of a request
   appserver_exchange exchange_ = 0;
-  std::uint64_t body_left_ = 0;  // of a streamed answer of known length
-  std::uint64_t body_seen_ = 0;  // of the request, when its rate was last looked at
+  std::chrono::steady_clock::time_point began_;  // of the exchange
+  std::uint64_t body_left_ = 0;                  // of a streamed answer of known length
+  std::uint64_t body_seen_ = 0;                  // of the request, when its rate was last looked at
   http::AnswerTo answer_to_;
   http::BodyMode body_mode_ = http::BodyMode::none;
   std::uint32_t index_;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -125,6 +126,7 @@ class HttpServer final {
   std::unique_ptr<http::RequestReader>
       reader_;        // lent to a connection that is in the middle of a request
   std::string cork_;  // answers of the turn at hand
+  std::optional<std::chrono::steady_clock::time_point> answered_at_;  // the last of them
   std::vector<char> scratch_;
   std::vector<std::unique_ptr<HttpConnection>> connections_;
   std::vector<std::uint32_t> free_;

@@ -3,9 +3,11 @@
 // nothing in it beyond being numbers.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <bit>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -20,6 +22,7 @@ namespace appserver::telemetry {
 enum class Hook : std::uint32_t {
   none,
   load,
+  self_check,
   create,
   on_worker_start,
   on_request,
@@ -31,9 +34,17 @@ enum class Hook : std::uint32_t {
 };
 
 constexpr std::string_view to_string(Hook hook) {
-  constexpr std::array<std::string_view, 10> kNames{
-      "none",    "loading the plugin", "create",           "on_worker_start", "on_request",
-      "a timer", "a posted call",      "on_worker_reload", "on_worker_stop",  "destroy"};
+  constexpr std::array<std::string_view, 11> kNames{"none",
+                                                    "loading the plugin",
+                                                    "self_check",
+                                                    "create",
+                                                    "on_worker_start",
+                                                    "on_request",
+                                                    "a timer",
+                                                    "a posted call",
+                                                    "on_worker_reload",
+                                                    "on_worker_stop",
+                                                    "destroy"};
   const auto index = static_cast<std::size_t>(hook);
   return index < kNames.size() ? kNames[index] : "an unknown hook";
 }
@@ -66,6 +77,40 @@ struct Metric {
   std::string_view name_view() const { return {name.data(), ::strnlen(name.data(), kNameSize)}; }
 };
 
+// Answer times in doubling steps: bucket 0 is below 64 us, bucket n below 64 us * 2^n, the last is
+// all the rest.
+struct LatencyHistogram {
+  static constexpr std::size_t kBuckets = 24;
+  std::array<Counter, kBuckets> buckets;
+
+  static constexpr std::size_t bucket_of(std::chrono::nanoseconds time) {
+    const auto units = static_cast<std::uint64_t>(std::max<std::int64_t>(time.count(), 0)) / 64'000;
+    return std::min<std::size_t>(static_cast<std::size_t>(std::bit_width(units)), kBuckets - 1);
+  }
+  void add(std::chrono::nanoseconds time) { buckets[bucket_of(time)].add(); }
+};
+
+// What a dying worker leaves behind for its crash record; written in a signal handler.
+struct CrashNote {
+  static constexpr std::size_t kFrames = 48;
+  static constexpr std::size_t kModules = 48;
+  // A mapped file. The first is the program, the second the plugin once that is loaded.
+  struct Module {
+    std::uint64_t begin = 0;       // of the page that its first loaded segment lies in
+    std::uint64_t end = 0;         // of its last one
+    std::array<char, 240> path{};  // absolute, ends with 0; empty where it is longer
+  };
+
+  std::atomic<std::int32_t> signal{0};  // 0: no note, and nothing but `module` is set
+  // That could not be accessed, for SIGSEGV and SIGBUS; of the instruction, for SIGFPE and SIGILL.
+  std::uint64_t address = 0;
+  // Innermost first: where it stopped, then the calls that led there.
+  std::uint32_t frames = 0;
+  std::array<std::uint64_t, kFrames> stack{};
+  std::uint32_t modules = 0;
+  std::array<Module, kModules> module{};
+};
+
 struct WorkerPage {
   static constexpr std::size_t kMetrics = 64;
 
@@ -79,7 +124,12 @@ struct WorkerPage {
   Counter handed_over;  // given to a successor
   Counter refused;      // requests answered by the host itself with an error
   Counter failed;       // requests that ended in a 500 because of the plugin
+  // Of the answers to the plugin's requests those with a status from 500 to 599, the host's 500 for
+  // a failed one included. Refusals are not: no client shall make a build look bad.
+  Counter server_errors;
   Counter log_dropped;
+  LatencyHistogram latency;  // from a whole request to the end of its answer, queued for the client
+  CrashNote crash;
   std::array<Metric, kMetrics> metrics;
 
   static WorkerPage& create_in(std::span<std::byte> memory) {

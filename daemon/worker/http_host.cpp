@@ -77,7 +77,8 @@ std::optional<std::uint64_t> left_after(std::int64_t content_length, std::size_t
 
 std::int32_t PluginHost::respond(appserver_exchange exchange,
                                  const appserver_http_response& response) {
-  return on_loop() ? server_->respond(exchange, response) : respond_elsewhere(exchange, response);
+  if (!on_loop()) return respond_elsewhere(exchange, response);
+  return server_ == nullptr ? APPSERVER_GONE : server_->respond(exchange, response);
 }
 
 std::int32_t PluginHost::respond_elsewhere(appserver_exchange exchange,
@@ -99,6 +100,7 @@ std::int32_t PluginHost::respond_elsewhere(appserver_exchange exchange,
 
 std::int32_t PluginHost::defer(appserver_exchange exchange) {
   if (!on_loop()) return APPSERVER_INVALID;
+  if (server_ == nullptr) return APPSERVER_GONE;
   const std::int32_t result = server_->defer(exchange);
   if (result != APPSERVER_OK) return result;
   const std::lock_guard lock(open_mutex_);
@@ -110,6 +112,7 @@ std::int32_t PluginHost::start_stream(appserver_exchange exchange,
                                       const appserver_http_response& response,
                                       std::int64_t content_length) {
   if (!on_loop()) return start_elsewhere(exchange, response, content_length);
+  if (server_ == nullptr) return APPSERVER_GONE;
   const std::int32_t result = server_->start(exchange, response, content_length);
   if (result != APPSERVER_OK) return result;
   const std::lock_guard lock(open_mutex_);
@@ -152,6 +155,7 @@ std::int32_t PluginHost::start_elsewhere(appserver_exchange exchange,
 std::int32_t PluginHost::write(appserver_exchange exchange, std::string_view piece) {
   if (piece.empty()) return alive(exchange);
   if (!on_loop()) return write_elsewhere(exchange, piece);
+  if (server_ == nullptr) return APPSERVER_GONE;
   const std::int32_t result = server_->write(exchange, piece);
   if (result != APPSERVER_OK) return result;
   const std::lock_guard lock(open_mutex_);
@@ -197,11 +201,13 @@ void PluginHost::arrived(appserver_exchange exchange, std::size_t bytes) {
 }
 
 std::int32_t PluginHost::finish(appserver_exchange exchange) {
-  return on_loop() ? server_->finish(exchange) : end_elsewhere(exchange, true);
+  if (!on_loop()) return end_elsewhere(exchange, true);
+  return server_ == nullptr ? APPSERVER_GONE : server_->finish(exchange);
 }
 
 std::int32_t PluginHost::abort(appserver_exchange exchange) {
-  return on_loop() ? server_->abort(exchange) : end_elsewhere(exchange, false);
+  if (!on_loop()) return end_elsewhere(exchange, false);
+  return server_ == nullptr ? APPSERVER_GONE : server_->abort(exchange);
 }
 
 std::int32_t PluginHost::end_elsewhere(appserver_exchange exchange, bool finish) {
@@ -223,7 +229,7 @@ std::int32_t PluginHost::end_elsewhere(appserver_exchange exchange, bool finish)
 }
 
 std::int32_t PluginHost::alive(appserver_exchange exchange) {
-  if (on_loop()) return server_->alive(exchange);
+  if (on_loop()) return server_ == nullptr ? APPSERVER_GONE : server_->alive(exchange);
   const std::lock_guard lock(open_mutex_);
   return open_.contains(exchange) ? APPSERVER_OK : APPSERVER_GONE;
 }

@@ -71,14 +71,30 @@ void PluginHost::load() {
   if (http_ && http_->on_request == nullptr) http_.reset();
 }
 
+void PluginHost::create() {
+  const InHook in_hook(page_, Hook::create);
+  if (plugin_.create(&host_table(), &handle_, &self_) != APPSERVER_OK) {
+    throw std::runtime_error(take_error("create failed without a reason"));
+  }
+}
+
+void PluginHost::self_check() {
+  if (plugin_.self_check == nullptr) return;
+  create();
+  error_.clear();
+  std::int32_t result = APPSERVER_OK;
+  {
+    const InHook in_hook(page_, Hook::self_check);
+    result = plugin_.self_check(self_);
+  }
+  const std::string why = take_error("failed without a reason");
+  destroy();
+  if (result != APPSERVER_OK) throw std::runtime_error(named("self_check", why));
+}
+
 void PluginHost::start(net::HttpServer& server) {
   server_ = &server;
-  {
-    const InHook in_hook(page_, Hook::create);
-    if (plugin_.create(&host_table(), &handle_, &self_) != APPSERVER_OK) {
-      throw std::runtime_error(take_error("create failed without a reason"));
-    }
-  }
+  create();
   if (plugin_.on_worker_start == nullptr) return;
   std::int32_t result = APPSERVER_OK;
   {

@@ -52,6 +52,11 @@ class PluginHost final : public net::RequestHandler {
   void load();
   bool speaks_http() const { return http_.has_value(); }
 
+  // For a process that serves nothing: create, self_check and destroy where the plugin has a
+  // self_check, else nothing. Instead of start(), once. Throws std::runtime_error with the plugin's
+  // own reason.
+  void self_check();
+
   // create and on_worker_start. Throws std::runtime_error with the plugin's own reason.
   void start(net::HttpServer& server);
   void kept();
@@ -114,6 +119,7 @@ class PluginHost final : public net::RequestHandler {
   void arrived(appserver_exchange exchange, std::size_t bytes);
   // Queues `call` for the loop on behalf of another thread, within the bounds.
   std::int32_t queue(std::size_t bytes, std::function<void()> call);
+  void create();
   void destroy();
   void arm(appserver_timer id, std::uint64_t delay_ms);
   void timer_fired(appserver_timer id);
@@ -128,7 +134,7 @@ class PluginHost final : public net::RequestHandler {
   const telemetry::WorkerPage** exit_guard_ = nullptr;
   WorkerLog& log_;
   Settings settings_;
-  net::HttpServer* server_ = nullptr;
+  net::HttpServer* server_ = nullptr;  // null in a process that serves nothing
   appserver_worker handle_{*this};
   appserver_worker_info info_{};
   appserver_plugin plugin_{};

@@ -28,6 +28,7 @@
 #include "os/error.hpp"
 #include "os/memfd.hpp"
 #include "telemetry/worker_page.hpp"
+#include "worker/crash_note.hpp"
 #include "worker/handover.hpp"
 #include "worker/identity.hpp"
 #include "worker/plugin_host.hpp"
@@ -149,6 +150,8 @@ Worker::Worker(const channel::Boot& boot, os::Fd channel_socket, Message boot_me
       server_(context_, to_limits(boot.group.limits), host_, page_),
       channel_(context_.get_executor(), channel_socket.release()),
       terminated_(context_.get_executor(), terminated.release()) {
+  note_crashes(page_.crash);
+  record_modules(page_.crash, boot.plugin_file);
   std::vector<os::Fd> listeners;
   for (std::size_t i = kFirstListener; i < boot_message.fds.size(); ++i) {
     listeners.push_back(std::move(boot_message.fds[i]));
@@ -167,7 +170,9 @@ Worker::Worker(const channel::Boot& boot, os::Fd channel_socket, Message boot_me
 
 void Worker::start() {
   host_.load();
+  record_modules(page_.crash, boot_.plugin_file);
   if (boot_.purpose == channel::Purpose::preflight) {
+    host_.self_check();
     say(Kind::ready);
     finished_ = true;
     say(Kind::stopped);
@@ -256,7 +261,8 @@ void Worker::handle(Message message) {
       if (serving_) start_accepting(message.slot);
       break;
     case Kind::reclaim:
-      if (message.slot != boot_.slot) stop_accepting(message.slot, false);
+      // The slot may be one that ends: nobody else takes its queue then.
+      if (message.slot != boot_.slot) stop_accepting(message.slot, serving_);
       break;
     case Kind::kept:
       host_.kept();
@@ -268,20 +274,19 @@ void Worker::handle(Message message) {
 
 void Worker::add_listeners(std::uint32_t slot, std::vector<os::Fd> sockets) {
   stop_accepting(slot, false);
-  net::Acceptor::Hooks hooks{
-      [this] { return server_.has_room(); },
-      [this](os::Fd connection) {
-        page_.accepted.add();
-        server_.serve(std::move(connection));
-      },
-      [this](const std::string& what) {
-        const auto now = std::chrono::steady_clock::now();
-        if (now - last_complaint_ < std::chrono::seconds(1)) return;
-        last_complaint_ = now;
-        log_.write(
-            config::LogLevel::warning,
-            what + "; connections wait. Raise rlimits.nofile or lower limits.max_connections");
-      }};
+  net::Acceptor::Hooks hooks{[this] { return server_.has_room(); },
+                             [this](os::Fd connection) {
+                               page_.accepted.add();
+                               server_.serve(std::move(connection));
+                             },
+                             [this](const std::string& what) {
+                               const auto now = std::chrono::steady_clock::now();
+                               if (now - last_complaint_ < std::chrono::seconds(1)) return;
+                               last_complaint_ = now;
+                               log_.write(
+                                   config::LogLevel::warning,
+                                   what + ". Raise rlimits.nofile or lower limits.max_connections");
+                             }};
   for (os::Fd& socket : sockets) {
     acceptors_[slot].push_back(std::make_unique<net::Acceptor>(context_, std::move(socket), hooks));
   }

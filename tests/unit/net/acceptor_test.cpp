@@ -48,6 +48,13 @@ class Port {
     return clients;
   }
 
+  // What is left are the descriptors that listener() gave.
+  void close() { listener_.reset(); }
+  bool is_refused() const {
+    const os::Fd client(os::check(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket()"));
+    return ::connect(client.get(), address(), sizeof(address_)) < 0 && errno == ECONNREFUSED;
+  }
+
  private:
   const sockaddr* address() const { return reinterpret_cast<const sockaddr*>(&address_); }
   os::Fd listener_;
@@ -162,7 +169,7 @@ TEST_CASE("out of descriptors it says so, waits without spinning, and recovers b
   Accepting server(port.listener());
   server.acceptor->start();
   server.run_out_of_descriptors(port);
-  CHECK(server.complaints.front() == "accept(): Too many open files");
+  CHECK(server.complaints.front() == "accept(): Too many open files; connections wait");
   CHECK(server.accepted.size() == 1);
   CHECK(server.have(2));
   CHECK(server.complaints.size() == 1);
@@ -182,6 +189,59 @@ TEST_CASE("stop takes who is queued where it is asked to, and nobody otherwise")
   server.acceptor->stop(true);
   test::settle(server.context);
   CHECK(server.accepted.size() == (empty_queue ? 150 : 0));
+}
+
+TEST_CASE("who is queued where nobody accepts any more is taken even without room") {
+  const Port port;
+  const auto clients = port.connect_many(150);
+  Accepting server(port.listener());
+  server.room = GENERATE(0, 4);
+  server.acceptor->start();
+  REQUIRE(server.have(server.room));
+  test::settle(server.context);
+  REQUIRE(server.accepted.size() == server.room);
+  server.acceptor->stop(true);
+  CHECK(server.accepted.size() == 150);
+  test::settle(server.context);
+  CHECK(server.accepted.size() == 150);
+}
+
+TEST_CASE("a queue is emptied by one that never started, and by one that backs off") {
+  const Port port;
+  Accepting server(port.listener());
+  if (GENERATE(true, false)) {
+    server.acceptor->start();
+    server.run_out_of_descriptors(port);
+    REQUIRE(server.accepted.size() == 1);
+  } else {
+    server.clients = port.connect_many(2);
+  }
+  server.acceptor->stop(true);
+  CHECK(server.accepted.size() == 2);
+}
+
+TEST_CASE("whoever is lost with a queue for want of descriptors is spoken of") {
+  const Port port;
+  Accepting server(port.listener());
+  // Its first virtual call is not the one without descriptors; see run_out_of_descriptors.
+  server.clients.push_back(port.connect());
+  server.acceptor->start();
+  REQUIRE(server.have(1));
+  server.clients.push_back(port.connect());
+  server.no_descriptors.emplace();
+  server.acceptor->stop(true);
+  REQUIRE(server.complaints.size() == 1);
+  CHECK(server.complaints.front() == "accept(): Too many open files; connections are lost");
+  CHECK(server.accepted.size() == 1);
+}
+
+TEST_CASE("once stopped, the port is closed to new clients") {
+  Port port;
+  Accepting server(port.listener());
+  server.acceptor->start();
+  server.acceptor->stop(GENERATE(true, false));
+  port.close();
+  CHECK(port.is_refused());
 }
 
 TEST_CASE("stop from within accepted takes no further client") {

@@ -44,4 +44,5 @@ extern "C" const appserver_plugin appserver_plugin_v1 = {
     [](const char* name) noexcept -> const void* {
       return std::string_view(name) == APPSERVER_HTTP ? &kHttp : nullptr;
     },
+    [](void* self) noexcept { return script(self).self_check(); },
 };

@@ -14,6 +14,7 @@ class ScriptedPlugin {
   virtual ~ScriptedPlugin() = default;
   virtual std::int32_t create(const appserver_host* host, appserver_worker* worker) noexcept = 0;
   virtual void destroy() noexcept = 0;
+  virtual std::int32_t self_check() noexcept { return APPSERVER_OK; }
   virtual std::int32_t on_worker_start() noexcept = 0;
   virtual void on_worker_reload() noexcept = 0;
   virtual void on_worker_stop() noexcept = 0;
