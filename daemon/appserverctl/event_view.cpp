@@ -16,11 +16,17 @@ using control::RolloutResult;
 std::string_view words_for(EventKind kind) {
   switch (kind) {
     case EventKind::rollout_started:
-      return "reload started";
+      return "started";
     case EventKind::preflight:
       return "preflight";
+    case EventKind::plan:
+      return "plan";
     case EventKind::group_kept:
       return "kept";
+    case EventKind::group_added:
+      return "added";
+    case EventKind::group_removed:
+      return "removed";
     case EventKind::group_started:
       return "reloading";
     case EventKind::slot_starting:
@@ -33,6 +39,10 @@ std::string_view words_for(EventKind kind) {
       return "replaced";
     case EventKind::slot_failed:
       return "FAILED";
+    case EventKind::canary_holding:
+      return "canary holding";
+    case EventKind::canary_judged:
+      return "canary judged";
     case EventKind::rolled_back:
       return "rolled back";
     case EventKind::group_done:
@@ -88,28 +98,36 @@ std::string subject(const RolloutEvent& event) {
                     : escaped(event.group);
 }
 
-std::string print_result(const RolloutEvent& event) {
-  const RolloutResult result = event.result.value_or(RolloutResult::failed);
-  return fmt::format(
-      "{}: {}", verdict_for(result),
-      event.text.empty() ? std::string(words_for(result)) : escaped_text(event.text));
-}
-
 }  // namespace
 
-std::string print_event(const RolloutEvent& event) {
-  if (event.kind == EventKind::done) return print_result(event);
-  std::string line = since_start(event.elapsed);
+std::string print_verdict(RolloutResult result, std::string_view text) {
+  return fmt::format("{}: {}", verdict_for(result),
+                     text.empty() ? std::string(words_for(result)) : escaped_text(text));
+}
+
+std::string print_step(const RolloutEvent& event) {
+  std::string step(words_for(event.kind));
   const auto add = [&](std::string_view word) {
-    if (!word.empty()) line.append(" ").append(word);
+    step.append(step.empty() || word.empty() ? "" : " ").append(word);
   };
-  add(subject(event));
-  add(words_for(event.kind));
   if (event.pid && event.old_pid) {
     add(fmt::format("pid {} -> {}", *event.old_pid, *event.pid));
   } else if (event.pid || event.old_pid) {
     add(fmt::format("pid {}", event.pid ? *event.pid : *event.old_pid));
   }
+  return step;
+}
+
+std::string print_event(const RolloutEvent& event) {
+  if (event.kind == EventKind::done) {
+    return print_verdict(event.result.value_or(RolloutResult::failed), event.text);
+  }
+  std::string line = since_start(event.elapsed);
+  const auto add = [&](std::string_view word) {
+    if (!word.empty()) line.append(" ").append(word);
+  };
+  add(subject(event));
+  add(print_step(event));
   if (!event.build.empty()) add("build " + escaped(short_build(event.build)));
   if (event.handed_over) add(fmt::format("handed over {}", *event.handed_over));
   if (event.cut) add(fmt::format("cut {}", *event.cut));

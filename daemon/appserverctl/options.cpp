@@ -6,11 +6,12 @@
 #include <array>
 #include <boost/program_options.hpp>
 #include <limits>
-#include <span>
+#include <optional>
 #include <string_view>
 
 #include "config/suggest.hpp"
 #include "config/values.hpp"
+#include "control/requests.hpp"
 
 namespace appserver::appserverctl {
 
@@ -19,6 +20,7 @@ namespace po = boost::program_options;
 namespace {
 
 constexpr std::size_t kAny = std::numeric_limits<std::size_t>::max();
+constexpr std::int64_t kMaxNumber = 999'999'999;
 
 struct VerbRule {
   std::string_view name;
@@ -30,22 +32,46 @@ struct VerbRule {
 
 constexpr std::array kVerbs{
     VerbRule{"status", 0, 1, "[GROUP]", " json timeout "},
-    VerbRule{"reload", 0, kAny, "[GROUP...]", " json timeout force "},
+    VerbRule{"reload", 0, kAny, "[GROUP...]",
+             " json timeout no-wait force changed dry-run canary hold confirm-within "},
+    VerbRule{"reload status", 0, 0, "", " json timeout "},
+    VerbRule{"reload watch", 0, 0, "", " json timeout "},
+    VerbRule{"reload abort", 0, 0, "", " json timeout "},
+    VerbRule{"reload continue", 0, 0, "", " json timeout "},
+    VerbRule{"reload confirm", 0, 0, "", " json timeout "},
+    VerbRule{"rollback", 0, 1, "[GROUP]", " json timeout dry-run to "},
+    VerbRule{"history", 0, 0, "", " json timeout "},
     VerbRule{"restart", 1, 1, "GROUP", " json timeout "},
+    VerbRule{"scale", 2, 2, "GROUP N", " json timeout "},
+    VerbRule{"drain", 1, 1, "GROUP/SLOT", " json timeout "},
+    VerbRule{"crashes", 0, 0, "[show [N]]", " json timeout "},
+    VerbRule{"crashes show", 0, 1, "[N]", " json timeout "},
     VerbRule{"stop", 0, 0, "", " timeout fast "},
     VerbRule{"check", 1, 1, "FILE", " "},
     VerbRule{"version", 0, 0, "", " json timeout "},
-    VerbRule{"help", 0, kAny, "", " json timeout force fast "},
+    VerbRule{"help", 0, kAny, "",
+             " json timeout no-wait force changed dry-run canary hold confirm-within to fast "},
 };
 
-constexpr std::array<std::string_view, 8> kOptions{"socket", "config", "json",    "timeout",
-                                                   "force",  "fast",   "version", "help"};
+constexpr std::array<std::string_view, 11> kOwnOptions{
+    "json",   "timeout", "no-wait",        "force", "changed", "dry-run",
+    "canary", "hold",    "confirm-within", "to",    "fast"};
+
+constexpr std::array<std::string_view, 15> kOptions{
+    "socket", "config", "json", "timeout",        "no-wait", "force", "changed", "dry-run",
+    "canary", "hold",   "to",   "confirm-within", "fast",    "help",  "version"};
 
 po::options_description described() {
   po::options_description options;
-  options.add_options()("socket", po::value<std::string>())("config", po::value<std::string>())(
-      "json", "")("timeout", po::value<std::string>())("force", "")("fast", "")("version", "")(
-      "help,h", "")("words", po::value<std::vector<std::string>>());
+  for (const char* with_value :
+       {"socket", "config", "timeout", "canary", "hold", "confirm-within", "to"}) {
+    options.add_options()(with_value, po::value<std::string>());
+  }
+  for (const char* flag :
+       {"json", "no-wait", "force", "changed", "dry-run", "fast", "version", "help,h"}) {
+    options.add_options()(flag, "");
+  }
+  options.add_options()("words", po::value<std::vector<std::string>>());
   return options;
 }
 
@@ -77,9 +103,10 @@ const VerbRule& rule_of(const std::string& verb) {
   const auto rule = std::find_if(kVerbs.begin(), kVerbs.end(),
                                  [&](const VerbRule& each) { return each.name == verb; });
   if (rule != kVerbs.end()) return *rule;
-  std::array<std::string_view, kVerbs.size()> names;
-  std::transform(kVerbs.begin(), kVerbs.end(), names.begin(),
-                 [](const VerbRule& each) { return each.name; });
+  std::vector<std::string_view> names;
+  for (const VerbRule& each : kVerbs) {
+    if (each.name.find(' ') == std::string_view::npos) names.push_back(each.name);
+  }
   throw UsageError(fmt::format("unknown verb '{}'{}", verb, config::suggestion(verb, names)));
 }
 
@@ -87,13 +114,14 @@ void check_names(const VerbRule& rule, std::size_t count) {
   if (count >= rule.least && count <= rule.most) return;
   const std::string usage =
       fmt::format("appserverctl {}{}{}", rule.name, rule.wants.empty() ? "" : " ", rule.wants);
-  throw UsageError(
-      fmt::format("{} {}; usage: {}", rule.name,
-                  count < rule.least ? "needs a name" : "does not take that many names", usage));
+  const std::string problem = count >= rule.least ? "does not take that many names"
+                              : rule.least == 1   ? "needs a name"
+                                                  : fmt::format("needs {} words", rule.least);
+  throw UsageError(fmt::format("{} {}; usage: {}", rule.name, problem, usage));
 }
 
 void check_applies(const VerbRule& rule, const po::variables_map& values) {
-  for (const std::string_view name : {"json", "timeout", "force", "fast"}) {
+  for (const std::string_view name : kOwnOptions) {
     const bool taken = rule.options.find(fmt::format(" {} ", name)) != std::string_view::npos;
     if (values.count(std::string(name)) == 0 || taken) continue;
     std::vector<std::string_view> takers;
@@ -108,10 +136,93 @@ void check_applies(const VerbRule& rule, const po::variables_map& values) {
   }
 }
 
-std::chrono::milliseconds duration(const std::string& text) {
-  const auto value = config::DurationRule{std::chrono::milliseconds(1)}.parse(text);
-  if (!value) throw UsageError(fmt::format("--timeout: {}", value.problem()));
+std::optional<std::string> text_of(const po::variables_map& values, const std::string& option) {
+  if (values.count(option) == 0) return std::nullopt;
+  return values[option].as<std::string>();
+}
+
+std::optional<std::chrono::milliseconds> duration(const po::variables_map& values,
+                                                  const std::string& option) {
+  const auto text = text_of(values, option);
+  if (!text) return std::nullopt;
+  const auto value = config::DurationRule{std::chrono::milliseconds(1)}.parse(*text);
+  if (!value) throw UsageError(fmt::format("--{}: {}", option, value.problem()));
   return *value;
+}
+
+// One that the daemon takes.
+std::optional<std::chrono::milliseconds> wait(const po::variables_map& values,
+                                              const std::string& option) {
+  const auto value = duration(values, option);
+  if (value && *value > control::kMaxWait) {
+    throw UsageError(fmt::format("--{}: at most 7d", option));
+  }
+  return value;
+}
+
+template <typename Number>
+Number number(std::string_view what, const std::string& text, std::int64_t least,
+              std::int64_t most) {
+  const auto value = config::IntegerRule{least, most}.parse(text);
+  if (!value) throw UsageError(fmt::format("{}: {}", what, value.problem()));
+  return static_cast<Number>(*value);
+}
+
+// The words that belong to the verb rather than name a group. The configuration allows no group
+// to be called like them.
+void join_verb(Options& options) {
+  if (options.names.empty()) return;
+  const std::string longer = fmt::format("{} {}", options.verb, options.names.front());
+  const bool known = std::any_of(kVerbs.begin(), kVerbs.end(),
+                                 [&](const VerbRule& each) { return each.name == longer; });
+  if (!known) return;
+  options.verb = longer;
+  options.names.erase(options.names.begin());
+}
+
+// Names that are more than a name become what they say.
+void read_names(Options& options) {
+  auto& names = options.names;
+  if (options.verb == "crashes show" && !names.empty()) {
+    options.number = number<std::uint64_t>("crashes show", names[0], 1, kMaxNumber);
+    names.clear();
+  }
+  if (options.verb == "scale") {
+    options.count = number<std::uint32_t>("scale", names[1], 1, control::kMaxCount);
+    names.pop_back();
+  }
+  if (options.verb == "drain") {
+    const std::size_t slash = names[0].rfind('/');
+    if (slash == 0 || slash == std::string::npos) {
+      throw UsageError(fmt::format(
+          "drain needs a worker as GROUP/SLOT, such as api/0, as `appserverctl status` shows them; "
+          "not '{}'",
+          names[0]));
+    }
+    options.slot = number<std::uint32_t>("drain: the slot", names[0].substr(slash + 1), 0,
+                                         control::kMaxCount - 1);
+    names[0].erase(slash);
+  }
+}
+
+void read_options(const po::variables_map& values, Options& options) {
+  options.socket = text_of(values, "socket").value_or("");
+  options.config = text_of(values, "config").value_or("");
+  options.timeout = duration(values, "timeout");
+  options.json = values.count("json") != 0;
+  options.force = values.count("force") != 0;
+  options.fast = values.count("fast") != 0;
+  options.changed = values.count("changed") != 0;
+  options.dry_run = values.count("dry-run") != 0;
+  options.no_wait = values.count("no-wait") != 0;
+  if (const auto text = text_of(values, "canary")) {
+    options.canary = number<std::uint32_t>("--canary", *text, 1, control::kMaxCount);
+  }
+  options.hold = wait(values, "hold");
+  options.confirm_within = wait(values, "confirm-within");
+  if (const auto text = text_of(values, "to")) {
+    options.number = number<std::uint64_t>("--to", *text, 1, kMaxNumber);
+  }
 }
 
 }  // namespace
@@ -129,18 +240,18 @@ Options parse_options(const std::vector<std::string>& arguments) {
     options.verb = options.names.front();
     options.names.erase(options.names.begin());
   }
+  join_verb(options);
   const VerbRule& rule = rule_of(options.verb);
   check_names(rule, options.names.size());
   check_applies(rule, values);
-  if (values.count("socket") != 0) options.socket = values["socket"].as<std::string>();
-  if (values.count("config") != 0) options.config = values["config"].as<std::string>();
-  if (values.count("timeout") != 0) options.timeout = duration(values["timeout"].as<std::string>());
-  options.json = values.count("json") != 0;
-  options.force = values.count("force") != 0;
-  options.fast = values.count("fast") != 0;
-  if (options.force && options.names.empty()) {
+  read_options(values, options);
+  read_names(options);
+  if (options.verb == "reload" && options.force && options.names.empty()) {
     throw UsageError(
         "--force needs the groups to reload by name, as it includes those that are not reloadable");
+  }
+  if (options.no_wait && options.dry_run && options.verb == "reload") {
+    throw UsageError("--no-wait does not go with --dry-run, whose plan would be lost");
   }
   return options;
 }

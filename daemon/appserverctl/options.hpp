@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -10,7 +11,9 @@
 namespace appserver::appserverctl {
 
 struct Options {
-  std::string verb;  // one of those that `help` lists
+  // One of those that `help` lists; with a second word where it has one that is not a name:
+  // "reload watch", "crashes show".
+  std::string verb;
   std::vector<std::string>
       names;           // groups, or the file of `check`; their number is right for the verb
   std::string socket;  // empty: not given
@@ -19,6 +22,15 @@ struct Options {
   bool json = false;
   bool force = false;
   bool fast = false;
+  bool changed = false;
+  bool dry_run = false;
+  bool no_wait = false;
+  std::optional<std::uint32_t> canary;
+  std::optional<std::chrono::milliseconds> hold;
+  std::optional<std::chrono::milliseconds> confirm_within;
+  std::optional<std::uint64_t> number;  // of the release of `rollback --to`, the crash of `show`
+  std::uint32_t count = 0;              // of `scale`
+  std::uint32_t slot = 0;               // of `drain`
 };
 
 // what() says what is wrong and what was probably meant.

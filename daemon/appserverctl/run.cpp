@@ -18,9 +18,24 @@ namespace {
 using Action = int (*)(const Options&, const Console&);
 
 int carry_out(const std::vector<std::string>& arguments, const Console& console) {
-  static const std::map<std::string, Action> kActions{
-      {"status", show_status}, {"reload", reload},        {"restart", restart}, {"stop", stop},
-      {"check", check},        {"version", show_version}, {"help", show_help}};
+  static const std::map<std::string, Action> kActions{{"status", show_status},
+                                                      {"reload", reload},
+                                                      {"reload status", show_rollout},
+                                                      {"reload watch", watch},
+                                                      {"reload abort", abort_rollout},
+                                                      {"reload continue", continue_rollout},
+                                                      {"reload confirm", confirm_rollout},
+                                                      {"rollback", rollback},
+                                                      {"history", show_history},
+                                                      {"restart", restart},
+                                                      {"scale", scale},
+                                                      {"drain", drain},
+                                                      {"crashes", show_crashes},
+                                                      {"crashes show", show_crash},
+                                                      {"stop", stop},
+                                                      {"check", check},
+                                                      {"version", show_version},
+                                                      {"help", show_help}};
   const Options options = parse_options(arguments);
   return kActions.at(options.verb)(options, console);
 }

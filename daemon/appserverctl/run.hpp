@@ -7,17 +7,26 @@
 #include <string>
 #include <vector>
 
+#include "os/fd.hpp"
+
 namespace appserver::appserverctl {
+
+using Environment = std::function<std::optional<std::string>(const std::string& name)>;
 
 // Where a run writes and what it sees of its surroundings.
 struct Console {
   std::ostream& out;
   std::ostream& err;
-  std::function<std::optional<std::string>(const std::string& name)> environment;
+  Environment environment;
+  bool terminal = false;  // `out` is one whose cursor can be moved
+  std::size_t columns = 80;
+  // A descriptor that becomes readable once the person wants to leave; asked for only while a
+  // rollout is followed, which goes on without him. Without it the process ends as ever.
+  std::function<os::Fd()> farewell{};
 };
 
 // 0 done, 1 failed, 2 usage, 3 refused in preflight, 4 rolled back, 5 partial, 6 another one runs,
-// 7 --timeout hit, 8 no daemon.
+// 7 --timeout hit or left by a signal, 8 no daemon.
 inline constexpr int kDone = 0;
 inline constexpr int kFailed = 1;
 inline constexpr int kUsage = 2;

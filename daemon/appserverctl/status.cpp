@@ -16,8 +16,6 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr std::chrono::seconds kAnswerTimeout{10};
-
 void keep_only(control::Status& status, const std::string& group) {
   std::vector<std::string_view> names;
   for (const auto& each : status.groups) names.push_back(each.name);

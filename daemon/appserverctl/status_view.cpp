@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "appserverctl/rollout_view.hpp"
 #include "appserverctl/table.hpp"
 #include "appserverctl/text.hpp"
 
@@ -14,11 +15,12 @@ using control::GroupStatus;
 using control::WorkerStatus;
 
 std::string daemon_line(const control::DaemonStatus& daemon) {
-  return fmt::format(
-      "appserverd {}  pid {}  up {}  {}  socket {}  state {}\n", escaped(daemon.version),
-      daemon.pid, human_duration(daemon.uptime),
+  const std::string line = fmt::format(
+      "appserverd {}  pid {}  up {}  {}  socket {}  state {}", escaped(daemon.version), daemon.pid,
+      human_duration(daemon.uptime),
       daemon.config ? "config " + escaped(*daemon.config) : std::string("without a config file"),
       escaped(daemon.control_socket), to_word(daemon.state));
+  return line + (daemon.release > 0 ? fmt::format("  release {}\n", daemon.release) : "\n");
 }
 
 std::string build_cell(const std::optional<BuildStatus>& build) {
@@ -45,6 +47,7 @@ std::vector<std::string> group_row(const GroupStatus& group) {
           std::to_string(group.count),
           std::to_string(group.ready),
           build_cell(group.build),
+          group.release > 0 ? std::to_string(group.release) : std::string(),
           reload_cell(group),
           human_count(requests),
           human_count(connections),
@@ -94,11 +97,13 @@ std::string print_status(const control::Status& status) {
     for (const WorkerStatus& worker : group.workers) workers.push_back(worker_row(group, worker));
   }
   std::string out = daemon_line(status.daemon);
+  if (status.rollout) out += print_rollout_line(*status.rollout) + "\n";
   const std::string group_table = print_table({{"GROUP"},
                                                {"LISTEN"},
                                                {"WORKERS", true},
                                                {"READY", true},
                                                {"BUILD"},
+                                               {"REL", true},
                                                {"RELOAD"},
                                                {"REQS", true},
                                                {"CONN", true},
@@ -121,6 +126,8 @@ std::string print_status(const control::Status& status) {
                                                workers);
   if (!group_table.empty()) out += "\n" + group_table;
   if (!worker_table.empty()) out += "\n" + worker_table;
+  if (!status.notes.empty()) out += "\n";
+  for (const std::string& note : status.notes) out += "! " + escaped_text(note) + "\n";
   return out;
 }
 

@@ -20,7 +20,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-constexpr milliseconds kAnswerTimeout{10'000};
 constexpr milliseconds kLookAgain{50};
 
 // By number, as glibc 2.36 declares pidfd_open(2) with C++ linkage. None for a process that is gone

@@ -79,6 +79,12 @@ std::string human_duration(std::chrono::seconds duration) {
   return fmt::format("{}d{:02}h", hours / 24, hours % 24);
 }
 
+std::string human_span(std::chrono::milliseconds span) {
+  const auto seconds = std::chrono::duration<double>(span).count();
+  if (seconds < 59.95) return fmt::format("{:.1f}s", std::max(seconds, 0.0));
+  return human_duration(std::chrono::round<std::chrono::seconds>(span));
+}
+
 std::string since_start(std::chrono::milliseconds elapsed) {
   return fmt::format("+{:.2f}s", std::chrono::duration<double>(elapsed).count());
 }

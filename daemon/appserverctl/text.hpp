@@ -17,6 +17,9 @@ std::string human_bytes(std::uint64_t bytes);
 // "8s", "4m12s", "3h07m", "3d02h"
 std::string human_duration(std::chrono::seconds duration);
 
+// "0.4s", "21.4s", and from a minute on as a human_duration
+std::string human_span(std::chrono::milliseconds span);
+
 // "+0.31s"
 std::string since_start(std::chrono::milliseconds elapsed);
 

@@ -5,24 +5,13 @@
 #include <cmath>
 
 #include "control/json_reader.hpp"
-#include "os/utf8.hpp"
+#include "control/json_writer.hpp"
 
 namespace appserver::control {
 
 namespace json = boost::json;
 
 namespace {
-
-// Plugins and files gave it: JSON takes nothing but UTF-8.
-std::optional<std::string> cleaned(const std::optional<std::string>& text) {
-  if (!text) return std::nullopt;
-  return os::clean(*text, os::Control::keep);
-}
-
-template <typename Value>
-json::value or_null(const std::optional<Value>& value) {
-  return value ? json::value(*value) : json::value(nullptr);
-}
 
 json::object write_worker(const WorkerStatus& worker) {
   json::object metrics;
@@ -40,7 +29,8 @@ json::object write_worker(const WorkerStatus& worker) {
                    {"connections", worker.connections},
                    {"rss_bytes", worker.rss_bytes},
                    {"restarts", worker.restarts},
-                   {"last_exit", or_null(cleaned(worker.last_exit))},
+                   {"last_exit", or_null(worker.last_exit ? std::optional(clean(*worker.last_exit))
+                                                          : std::nullopt)},
                    {"next_try_seconds", nullptr},
                    {"lends_to", or_null(worker.lends_to)},
                    {"metrics", std::move(metrics)}};
@@ -105,7 +95,9 @@ json::object write_group(const GroupStatus& group) {
           {"count", group.count},
           {"ready", group.ready},
           {"build", write_build(group.build)},
+          {"release", group.release},
           {"state", to_word(group.state)},
+          {"recycled", group.recycled},
           {"restarts", group.restarts},
           {"reloading", group.reloading},
           {"workers", std::move(workers)}};
@@ -115,14 +107,14 @@ GroupStatus read_group(const JsonReader& in) {
   GroupStatus group;
   group.name = in.text("name");
   group.reloadable = in.flag("reloadable");
-  for (const json::value& each : in.array("listen")) {
-    group.listen.push_back(as_text(each, in.place_of("listen")));
-  }
+  group.listen = in.texts("listen");
   group.plugin = in.text("plugin");
   group.count = in.integer<std::uint32_t>("count");
   group.ready = in.integer<std::uint32_t>("ready");
   if (in.has("build")) group.build = read_build(in.object("build"));
+  group.release = in.count_or_0("release");
   group.state = in.word("state", kGroupStates);
+  group.recycled = in.count_or_0("recycled");
   group.restarts = in.count("restarts");
   group.reloading = in.flag("reloading");
   for (const json::value& each : in.array("workers")) {
@@ -140,6 +132,7 @@ DaemonStatus read_daemon(const JsonReader& in) {
   if (in.has("config")) daemon.config = in.text("config");
   daemon.state = in.word("state", kDaemonStates);
   daemon.control_socket = in.text("control_socket");
+  daemon.release = in.count_or_0("release");
   return daemon;
 }
 
@@ -154,7 +147,10 @@ json::value to_json(const Status& status) {
                         {"uptime_seconds", status.daemon.uptime.count()},
                         {"config", or_null(status.daemon.config)},
                         {"state", to_word(status.daemon.state)},
-                        {"control_socket", status.daemon.control_socket}}},
+                        {"control_socket", status.daemon.control_socket},
+                        {"release", status.daemon.release}}},
+                      {"rollout", status.rollout ? to_json(*status.rollout) : json::value(nullptr)},
+                      {"notes", list_of(status.notes)},
                       {"groups", std::move(groups)}};
 }
 
@@ -162,60 +158,12 @@ Status status_from_json(const json::value& value) {
   const JsonReader in(value, "");
   Status status;
   status.daemon = read_daemon(in.object("daemon"));
+  if (in.has("rollout")) status.rollout = rollout_from_json(in.at("rollout"));
+  if (in.has("notes")) status.notes = in.texts("notes");
   for (const json::value& each : in.array("groups")) {
     status.groups.push_back(read_group({each, fmt::format("groups[{}]", status.groups.size())}));
   }
   return status;
-}
-
-json::value to_json(const RolloutEvent& event) {
-  json::object out{{"event", to_word(event.kind)}, {"elapsed_ms", event.elapsed.count()}};
-  const auto put_text = [&](std::string_view key, const std::string& text) {
-    if (!text.empty()) out[key] = text;
-  };
-  const auto put = [&](std::string_view key, const auto& value) {
-    if (value) out[key] = *value;
-  };
-  put_text("rollout", event.rollout);
-  put_text("group", event.group);
-  put("slot", event.slot);
-  put("pid", event.pid);
-  put("old_pid", event.old_pid);
-  put_text("build", event.build);
-  put_text("text", os::clean(event.text, os::Control::keep));
-  put("cut", event.cut);
-  put("handed_over", event.handed_over);
-  if (event.result) {
-    out["result"] = to_word(*event.result);
-    out["exit_code"] = exit_code(*event.result);
-  }
-  return out;
-}
-
-RolloutEvent event_from_json(const json::value& value) {
-  const JsonReader in(value, "");
-  RolloutEvent event;
-  event.kind = value_of(kEventKinds, in.text("event")).value_or(EventKind::message);
-  const auto get_text = [&](std::string_view key) {
-    return in.has(key) ? in.text(key) : std::string();
-  };
-  event.rollout = get_text("rollout");
-  event.group = get_text("group");
-  event.build = get_text("build");
-  event.text = get_text("text");
-  if (in.has("slot")) event.slot = in.integer<std::uint32_t>("slot");
-  if (in.has("pid")) event.pid = in.integer<pid_t>("pid");
-  if (in.has("old_pid")) event.old_pid = in.integer<pid_t>("old_pid");
-  if (in.has("cut")) event.cut = in.count("cut");
-  if (in.has("handed_over")) event.handed_over = in.count("handed_over");
-  if (in.has("elapsed_ms")) {
-    event.elapsed = std::chrono::milliseconds(in.integer<std::int64_t>("elapsed_ms"));
-  }
-  // A rollout that ended in a way we have no word for did not end well as far as we know.
-  if (event.kind == EventKind::done) {
-    event.result = value_of(kRolloutResults, in.text("result")).value_or(RolloutResult::failed);
-  }
-  return event;
 }
 
 json::value to_json(const Version& version) {

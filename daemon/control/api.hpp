@@ -4,19 +4,37 @@
 //
 // GET /v1/status answers one Status:
 //   {"daemon": {"version", "pid", "uptime_seconds", "config": path | null,
-//               "state": "starting|running|reloading|stopping", "control_socket"},
+//               "state": "starting|running|reloading|stopping", "control_socket",
+//               "release": number},
+//    "rollout": RolloutStatus | null, "notes": [text],
 //    "groups": [{"name", "reloadable", "listen": [text], "plugin": path, "count", "ready",
 //                "build": {"sha256", "build_id", "name", "version", "abi"} | null,
+//                "release": number, "recycled",
 //                "state": "ok|starting|degraded|crash-loop|stopping", "restarts", "reloading",
-//                "workers": [{"slot", "pid", "state": "starting|ready|draining|backoff|crash-loop",
-//                "generation",
+//                "workers": [{"slot", "pid", "state":
+//                             "starting|ready|hung|draining|backoff|crash-loop", "generation",
 //                             "build": first 12 of the sha256, "uptime_seconds", "requests",
 //                             "in_flight", "connections", "rss_bytes", "restarts", "last_exit":
 //                             words | null, "next_try_seconds": number | null, "lends_to": slot |
 //                             null, "metrics": {name: number}}]}]}
 //
-// POST /v1/reload and /v1/restart answer RolloutEvents, one JSON object a line, until the one with
-// event "done", which alone carries "result" and "exit_code".
+// POST /v1/reload, /v1/restart, /v1/rollback, /v1/scale and /v1/drain, and GET /v1/rollout/events,
+// answer RolloutEvents, one JSON object a line, until the one with event "done", which alone
+// carries "result" and "exit_code".
+//
+// GET /v1/rollout answers {"rollout": RolloutStatus | null}; GET /v1/history {"releases":
+// [ReleaseSummary]}; GET /v1/crashes {"crashes": [CrashRecord]}, newest first and without their
+// stacks and output; GET /v1/crashes/N one CrashRecord. POST /v1/rollout/abort, /v1/rollout/proceed
+// and /v1/rollout/confirm answer {"text"}. Times are UTC.
+//
+//   RolloutStatus: {"id", "state": "preparing|rolling|holding|waiting|reverting|confirming|over",
+//                   "who", "what", "release", "slots", "slots_done", "elapsed_ms",
+//                   "left_ms": number | null, "text", "result": word | null, "queued"}
+//   ReleaseSummary: {"number", "when": "2026-11-22T14:03:07Z", "who", "what", "result", "took_ms",
+//                    "committed", "available", "builds": [{"group", "name", "version", "sha256"}]}
+//   CrashRecord: {"number", "when", "group", "slot", "pid", "generation", "release", "reason",
+//                 "signal", "hook", "plugin", "sha256", "build_id", "uptime_seconds", "requests",
+//                 "core_dumped", "address", "stack": [text], "output": [text]}
 #pragma once
 
 #include <sys/types.h>
@@ -36,7 +54,7 @@ namespace appserver::control {
 
 enum class DaemonState { starting, running, reloading, stopping };
 enum class GroupState { ok, starting, degraded, crash_loop, stopping };
-enum class WorkerState { starting, ready, draining, backoff, crash_loop };
+enum class WorkerState { starting, ready, hung, draining, backoff, crash_loop };
 
 struct DaemonStatus {
   std::string version{};
@@ -45,6 +63,7 @@ struct DaemonStatus {
   std::optional<std::string> config{};  // path of the file; none for a daemon started without one
   DaemonState state = DaemonState::starting;
   std::string control_socket{};
+  std::uint64_t release = 0;  // the committed one
   friend bool operator==(const DaemonStatus&, const DaemonStatus&) = default;
 };
 
@@ -86,36 +105,71 @@ struct GroupStatus {
   std::uint32_t count = 0;  // slots that should be there
   std::uint32_t ready = 0;  // slots with a ready worker
   std::optional<BuildStatus> build{};
+  std::uint64_t release = 0;  // the one that brought its build and configuration
   GroupState state = GroupState::starting;
   std::uint64_t restarts = 0;
+  std::uint64_t recycled = 0;  // workers replaced for their age, size or number of requests
   bool reloading = false;
   std::vector<WorkerStatus> workers{};
   friend bool operator==(const GroupStatus&, const GroupStatus&) = default;
 };
 
+enum class RolloutResult { done, failed, refused, rolled_back, partial, busy, stopped };
+
+enum class RolloutState {
+  preparing,  // reading, storing, preflight
+  rolling,
+  holding,  // a canary is watched
+  waiting,  // a canary was inconclusive: a person is to say `proceed` or `abort`
+  reverting,
+  confirming,  // over, and reverted without a `confirm` in time
+  over
+};
+
+struct RolloutStatus {
+  std::string id{};
+  RolloutState state = RolloutState::preparing;
+  std::string who{};
+  std::string what{};
+  std::uint64_t release = 0;  // that it makes; 0 until it is past its preflight
+  std::uint32_t slots = 0;    // of all groups it changes
+  std::uint32_t slots_done = 0;
+  std::chrono::milliseconds elapsed{0};
+  std::optional<std::chrono::milliseconds> left{};  // until the hold is over or it is reverted
+  std::string text{};                               // the last thing that happened
+  std::optional<RolloutResult> result{};            // once it is over
+  bool queued = false;                              // another one waits for this one
+  friend bool operator==(const RolloutStatus&, const RolloutStatus&) = default;
+};
+
 struct Status {
   DaemonStatus daemon{};
-  std::vector<GroupStatus> groups{};  // in the order of the configuration
+  std::optional<RolloutStatus> rollout{};  // unless it is over
+  std::vector<std::string> notes{};        // what a person should know, each with a way out
+  std::vector<GroupStatus> groups{};       // in the order of the configuration
   friend bool operator==(const Status&, const Status&) = default;
 };
 
 enum class EventKind {
   rollout_started,
   preflight,
+  plan,  // a line of what is going to happen
   group_kept,
+  group_added,
+  group_removed,
   group_started,
   slot_starting,
   slot_ready,
   slot_draining,
   slot_replaced,
   slot_failed,
+  canary_holding,
+  canary_judged,
   rolled_back,
   group_done,
   message,  // also what a reader makes of a kind that it does not know
   done
 };
-
-enum class RolloutResult { done, failed, refused, rolled_back, partial, busy, stopped };
 
 // What appserverctl exits with: 0 done, 1 failed or stopped, 3 refused, 4 rolled_back, 5 partial, 6
 // busy.
@@ -135,7 +189,10 @@ struct RolloutEvent {
   std::chrono::milliseconds elapsed{0};
   std::optional<std::uint64_t> cut{};          // connections cut at the end of the drain
   std::optional<std::uint64_t> handed_over{};  // connections that went to the successor
-  std::optional<RolloutResult> result{};       // with `done`, and only there
+  // How far the group is, with each event of one of its slots.
+  std::optional<std::uint32_t> slots{};
+  std::optional<std::uint32_t> slots_done{};
+  std::optional<RolloutResult> result{};  // with `done`, and only there
   friend bool operator==(const RolloutEvent&, const RolloutEvent&) = default;
 };
 
@@ -144,6 +201,51 @@ struct Version {
   std::string version{};
   pid_t pid = 0;
   friend bool operator==(const Version&, const Version&) = default;
+};
+
+// What a release was made of, and what became of it.
+struct ReleaseSummary {
+  std::uint64_t number = 0;
+  std::chrono::system_clock::time_point when{};  // in JSON "2026-11-22T14:03:07Z"
+  std::string who{};
+  std::string what{};
+  std::string result{};  // "committed", "rolled back: ...", "reverted: ..."
+  std::chrono::milliseconds took{0};
+  bool committed = false;  // it is the one in force
+  bool available = false;  // its builds are still in the store: one can roll back to it
+  struct Build {
+    std::string group{};
+    std::string name{};
+    std::string version{};
+    std::string sha256{};
+    friend bool operator==(const Build&, const Build&) = default;
+  };
+  std::vector<Build> builds{};
+  friend bool operator==(const ReleaseSummary&, const ReleaseSummary&) = default;
+};
+
+// A worker that ended, or had to be ended, without having been told to.
+struct CrashRecord {
+  std::uint64_t number = 0;
+  std::chrono::system_clock::time_point when{};
+  std::string group{};
+  std::uint32_t slot = 0;
+  pid_t pid = 0;
+  std::uint64_t generation = 0;
+  std::uint64_t release = 0;
+  std::string reason{};  // "SIGSEGV in on_request, build 7be2d44"
+  std::string signal{};  // "SIGSEGV"; empty where it exited
+  std::string hook{};    // in which it was; empty outside the plugin
+  std::string plugin{};  // "shop 1.2.0"
+  std::string sha256{};
+  std::string build_id{};
+  std::chrono::seconds uptime{0};
+  std::uint64_t requests = 0;
+  bool core_dumped = false;
+  std::string address{};              // "0x10" for a memory fault
+  std::vector<std::string> stack{};   // innermost first: "shop.so+0x12a0 shop::price(int)"
+  std::vector<std::string> output{};  // its last lines on stdout and stderr
+  friend bool operator==(const CrashRecord&, const CrashRecord&) = default;
 };
 
 // Every answer that is not 2xx: {"error", "hint"}.
@@ -164,15 +266,22 @@ std::string_view to_word(GroupState state);
 std::string_view to_word(WorkerState state);
 std::string_view to_word(EventKind kind);
 std::string_view to_word(RolloutResult result);
+std::string_view to_word(RolloutState state);
 
 boost::json::value to_json(const Status& status);
 boost::json::value to_json(const RolloutEvent& event);
+boost::json::value to_json(const RolloutStatus& rollout);
+boost::json::value to_json(const ReleaseSummary& release);
+boost::json::value to_json(const CrashRecord& crash);
 boost::json::value to_json(const Version& version);
 boost::json::value to_json(const ErrorReply& reply);
 
 // All throw BadJson.
 Status status_from_json(const boost::json::value& json);
 RolloutEvent event_from_json(const boost::json::value& json);
+RolloutStatus rollout_from_json(const boost::json::value& json);
+ReleaseSummary release_from_json(const boost::json::value& json);
+CrashRecord crash_from_json(const boost::json::value& json);
 Version version_from_json(const boost::json::value& json);
 ErrorReply error_from_json(const boost::json::value& json);
 

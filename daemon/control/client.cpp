@@ -1,10 +1,12 @@
 #include "control/client.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/json/serialize.hpp>
@@ -26,8 +28,10 @@ constexpr std::size_t kMaxLine = 1u << 20;
 // One connection and one exchange.
 class Exchange {
  public:
-  Exchange(const std::filesystem::path& path, Timeout timeout) : path_(path), socket_(context_) {
+  Exchange(const std::filesystem::path& path, Timeout timeout, int interrupt)
+      : path_(path), socket_(context_), interrupt_(context_) {
     if (timeout) deadline_ = Clock::now() + *timeout;
+    if (interrupt >= 0) watch_for_interrupt(interrupt);
     connect();
   }
 
@@ -67,7 +71,7 @@ class Exchange {
     parser_.body_limit(boost::none);
     std::string& body = parser_.get().body();
     while (!parser_.is_done()) {
-      give_lines(body, on_line);
+      if (!give_lines(body, on_line)) return;
       if (body.size() > kMaxLine)
         throw LostConnection(fmt::format("{}: an endless line", path_.native()));
       const auto error =
@@ -121,38 +125,54 @@ class Exchange {
     }
   }
 
-  // Runs one asynchronous operation to its end; TimedOut if the deadline comes first.
+  // A copy, as Asio closes what it is given.
+  void watch_for_interrupt(int fd) {
+    const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    os::check(copy, "fcntl({}, F_DUPFD_CLOEXEC)", fd);
+    interrupt_.assign(copy);
+    interrupt_.async_wait(asio::posix::stream_descriptor::wait_read,
+                          [this](beast::error_code error) { interrupted_ = !error; });
+  }
+
+  // Runs one asynchronous operation to its end; throws TimedOut if the deadline comes first.
   template <typename Start>
   beast::error_code wait(Start&& start) {
     std::optional<beast::error_code> result;
     start([&result](beast::error_code error, std::size_t) { result = error; });
     context_.restart();
-    if (deadline_) {
-      context_.run_until(*deadline_);
-    } else {
-      context_.run();
+    while (!result && !interrupted_) {
+      const std::size_t ran = deadline_ ? context_.run_one_until(*deadline_) : context_.run_one();
+      if (ran == 0) break;
     }
     if (result) return *result;
     // The operation refers to this frame: it must end before we leave.
     beast::error_code ignored;
     socket_.close(ignored);
+    interrupt_.close(ignored);
+    const bool interrupted = interrupted_;
     context_.restart();
     context_.run();
+    if (interrupted) throw Interrupted(fmt::format("{}: interrupted", path_.native()));
     throw TimedOut(fmt::format("{}: no answer in time", path_.native()));
   }
 
-  static void give_lines(std::string& body, const OnLine& on_line) {
+  static bool give_lines(std::string& body, const OnLine& on_line) {
     std::size_t begin = 0;
-    for (std::size_t end; (end = body.find('\n', begin)) != std::string::npos; begin = end + 1) {
-      if (end > begin) on_line(std::string_view(body).substr(begin, end - begin));
+    bool more = true;
+    for (std::size_t end; more && (end = body.find('\n', begin)) != std::string::npos;
+         begin = end + 1) {
+      if (end > begin) more = on_line(std::string_view(body).substr(begin, end - begin));
     }
     body.erase(0, begin);
+    return more;
   }
 
   const std::filesystem::path& path_;
   std::optional<Clock::time_point> deadline_;
   asio::io_context context_{1};
   asio::local::stream_protocol::socket socket_;
+  asio::posix::stream_descriptor interrupt_;
+  bool interrupted_ = false;
   beast::flat_buffer buffer_;
   http::response_parser<http::string_body> parser_;
 };
@@ -165,7 +185,7 @@ Refused::Refused(unsigned http_status, const ErrorReply& reply)
       http_status_(http_status) {}
 
 std::string Client::get(std::string_view target, Timeout timeout) const {
-  Exchange exchange(socket_, timeout);
+  Exchange exchange(socket_, timeout, interrupt_);
   exchange.send(http::verb::get, target, {});
   if (!exchange.succeeded()) exchange.throw_refusal();
   return exchange.read_all();
@@ -173,22 +193,29 @@ std::string Client::get(std::string_view target, Timeout timeout) const {
 
 std::string Client::post(std::string_view target, const boost::json::value& body,
                          Timeout timeout) const {
-  Exchange exchange(socket_, timeout);
+  Exchange exchange(socket_, timeout, interrupt_);
   exchange.send(http::verb::post, target, boost::json::serialize(body));
   if (!exchange.succeeded()) exchange.throw_refusal();
   return exchange.read_all();
 }
 
+void Client::watch(std::string_view target, Timeout timeout, const OnLine& on_line) const {
+  Exchange exchange(socket_, timeout, interrupt_);
+  exchange.send(http::verb::get, target, {});
+  if (!exchange.succeeded()) exchange.throw_refusal();
+  exchange.read_lines(on_line);
+}
+
 void Client::stream(std::string_view target, const boost::json::value& body, Timeout timeout,
                     const OnLine& on_line) const {
-  Exchange exchange(socket_, timeout);
+  Exchange exchange(socket_, timeout, interrupt_);
   exchange.send(http::verb::post, target, boost::json::serialize(body));
   if (!exchange.succeeded()) exchange.throw_refusal();
   exchange.read_lines(on_line);
 }
 
 Credentials Client::daemon() const {
-  Exchange exchange(socket_, std::chrono::milliseconds(1000));
+  Exchange exchange(socket_, std::chrono::milliseconds(1000), interrupt_);
   return peer_credentials(exchange.fd());
 }
 

@@ -24,6 +24,11 @@ class TimedOut : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// The caller's own descriptor said so (see interrupt_on); what was asked for may still happen.
+class Interrupted : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 // Connected, and then the daemon went away or spoke something else.
 class LostConnection : public std::runtime_error {
   using std::runtime_error::runtime_error;
@@ -39,25 +44,31 @@ class Refused : public std::runtime_error {
   unsigned http_status_;
 };
 
-// Called with each line of a streamed answer, without its newline.
-using OnLine = std::function<void(std::string_view line)>;
+// Called with each line of a streamed answer, without its newline. False: that was enough.
+using OnLine = std::function<bool(std::string_view line)>;
 
 // No timeout: as long as it takes.
 using Timeout = std::optional<std::chrono::milliseconds>;
 
-// Holds no connection between calls. Every call throws NoDaemon, TimedOut, LostConnection, Refused,
-// or os::SystemError where the socket may not be opened.
+// Holds no connection between calls. Every call throws NoDaemon, TimedOut, Interrupted,
+// LostConnection, Refused, or os::SystemError where the socket may not be opened.
 class Client {
  public:
   explicit Client(std::filesystem::path socket) : socket_(std::move(socket)) {}
 
   const std::filesystem::path& socket() const { return socket_; }
 
+  // From now on a call ends as soon as this descriptor is readable, and leaves it unread. It must
+  // outlive the calls.
+  void interrupt_on(int fd) { interrupt_ = fd; }
+
   // The body of a 2xx answer.
   std::string get(std::string_view target, Timeout timeout) const;
   std::string post(std::string_view target, const boost::json::value& body, Timeout timeout) const;
 
-  // Gives the lines of the answer as they arrive and returns at its end.
+  // Give the lines of the answer as they arrive, and return at its end or when `on_line` has had
+  // enough: `watch` those of a GET, `stream` those of a POST.
+  void watch(std::string_view target, Timeout timeout, const OnLine& on_line) const;
   void stream(std::string_view target, const boost::json::value& body, Timeout timeout,
               const OnLine& on_line) const;
 
@@ -66,6 +77,7 @@ class Client {
 
  private:
   std::filesystem::path socket_;
+  int interrupt_ = -1;
 };
 
 }  // namespace appserver::control

@@ -4,7 +4,12 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
 
 #include "control/api.hpp"
 #include "control/requests.hpp"
@@ -30,9 +35,17 @@ class EventStream {
   EventStream& operator=(const EventStream&) = delete;
   virtual ~EventStream() = default;
   virtual void send(const RolloutEvent& event) = 0;
+  // Nobody hears it any more.
+  virtual bool is_over() const { return false; }
 };
 
-// An exception from any of these is answered with 500 and its message, unless events were sent
+// What was asked for does not fit the state of things (there is nothing to confirm, no such
+// release): answered with 409, unless events were sent already.
+class Conflict : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// Any other exception from these is answered with 500 and its message, unless events were sent
 // already.
 class Commands {
  public:
@@ -44,6 +57,25 @@ class Commands {
   // Starts (or refuses, with `done` and its result) and returns; the events follow as they happen.
   virtual void reload(ReloadRequest request, Peer peer, std::shared_ptr<EventStream> events) = 0;
   virtual void restart(RestartRequest request, Peer peer, std::shared_ptr<EventStream> events) = 0;
+  virtual void rollback(RollbackRequest request, Peer peer,
+                        std::shared_ptr<EventStream> events) = 0;
+  virtual void scale(ScaleRequest request, Peer peer, std::shared_ptr<EventStream> events) = 0;
+  virtual void drain(DrainRequest request, Peer peer, std::shared_ptr<EventStream> events) = 0;
+
+  // Of the rollout that runs or waits for a person; else of the last one. Nullopt before the first.
+  virtual std::optional<RolloutStatus> rollout() = 0;
+  // The events so far of the rollout that runs or ran last, then those to come, to `done`.
+  // Called only where rollout() gives one.
+  virtual void watch(std::shared_ptr<EventStream> events) = 0;
+  // Each gives a line for the person that says what happens now, or throws Conflict.
+  virtual std::string abort(Peer peer) = 0;    // the rollout that runs goes back
+  virtual std::string proceed(Peer peer) = 0;  // a canary that waits for a person goes on
+  virtual std::string confirm(Peer peer) = 0;  // the release stays
+
+  // Newest first.
+  virtual std::vector<ReleaseSummary> history() = 0;
+  virtual std::vector<CrashRecord> crashes() = 0;
+  virtual std::optional<CrashRecord> crash(std::uint64_t number) = 0;
   // Called after the answer was handed to the kernel, so it may end the process. It may destroy the
   // server.
   virtual void stop(StopRequest request, Peer peer) = 0;

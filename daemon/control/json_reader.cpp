@@ -52,6 +52,14 @@ const json::array& JsonReader::array(std::string_view key) const {
   return *found;
 }
 
+std::vector<std::string> JsonReader::texts(std::string_view key) const {
+  std::vector<std::string> found;
+  for (const json::value& each : array(key)) {
+    found.push_back(as_text(each, place_of(fmt::format("{}[{}]", key, found.size()))));
+  }
+  return found;
+}
+
 JsonReader JsonReader::object(std::string_view key) const { return {at(key), place_of(key)}; }
 
 void JsonReader::allow_only(std::initializer_list<std::string_view> keys) const {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "control/words.hpp"
 
@@ -27,9 +28,13 @@ class JsonReader {
   double number(std::string_view key) const;
   std::uint64_t count(std::string_view key) const;
   const boost::json::array& array(std::string_view key) const;
+  std::vector<std::string> texts(std::string_view key) const;
   const boost::json::value& at(std::string_view key) const;
   JsonReader object(std::string_view key) const;
   const boost::json::object& members() const { return *object_; }
+
+  // Of keys that the daemons of earlier versions do not send.
+  std::uint64_t count_or_0(std::string_view key) const { return has(key) ? count(key) : 0; }
 
   template <typename Integer>
   Integer integer(std::string_view key) const {

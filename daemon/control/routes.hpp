@@ -1,6 +1,7 @@
 // Which command a method and a target mean, and whether the caller may give it. Pure.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 #include <variant>
 
@@ -8,7 +9,29 @@
 
 namespace appserver::control {
 
-enum class Verb { status, version, reload, restart, stop };
+enum class Verb {
+  status,
+  version,
+  rollout,
+  events,  // of the rollout
+  history,
+  crashes,
+  crash,
+  reload,
+  restart,
+  rollback,
+  scale,
+  drain,
+  abort,
+  proceed,
+  confirm,
+  stop
+};
+
+struct Order {
+  Verb verb = Verb::status;
+  std::uint64_t number = 0;  // of the crash
+};
 
 struct Refusal {
   unsigned http_status = 0;
@@ -17,7 +40,7 @@ struct Refusal {
 };
 
 // `target` as in the request line; a query is ignored.
-std::variant<Verb, Refusal> find_route(std::string_view method, std::string_view target,
-                                       bool may_operate, unsigned uid);
+std::variant<Order, Refusal> find_route(std::string_view method, std::string_view target,
+                                        bool may_operate, unsigned uid);
 
 }  // namespace appserver::control

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <optional>
 #include <set>
@@ -60,15 +61,10 @@ class Server::Listener final : public std::enable_shared_from_this<Listener> {
         });
   }
 
-  void stop_accepting() {
+  void close_all() {
     beast::error_code ignored;
     acceptor_.close(ignored);
     pause_.cancel();
-    if (file_) file_->remove();
-  }
-
-  void close_all() {
-    stop_accepting();
     // Not left to the destructor: the aborted operations may keep this object a while longer than
     // the lock should live.
     file_.reset();
@@ -94,7 +90,6 @@ class Server::Listener final : public std::enable_shared_from_this<Listener> {
   }
 
   void open(ControlSocket socket) {
-    if (sessions_.size() >= options_.max_connections) return turn_away(socket);
     ::fcntl(socket.native_handle(), F_SETFD, FD_CLOEXEC);
     Peer peer;
     try {
@@ -103,11 +98,21 @@ class Server::Listener final : public std::enable_shared_from_this<Listener> {
     } catch (const std::exception&) {
       return;  // it has gone already, and who cannot be named is not served
     }
+    if (is_full(peer)) return turn_away(socket);
     const auto session = std::make_shared<Session>(
         std::move(socket), options_, peer, commands_,
         [self = shared_from_this()](Session& closed) { self->forget(closed); });
     sessions_.insert(session);
     session->start();
+  }
+
+  // Readers who fill the server must not keep out the one who wants to stop or reload it.
+  bool is_full(const Peer& peer) const {
+    if (sessions_.size() >= options_.max_connections) return true;
+    const auto readers = std::count_if(sessions_.begin(), sessions_.end(),
+                                       [](const auto& each) { return !each->peer().may_operate; });
+    return !peer.may_operate &&
+           static_cast<std::size_t>(readers) + options_.for_operators >= options_.max_connections;
   }
 
   void forget(Session& session) {
@@ -145,8 +150,6 @@ Server::Server(asio::io_context& context, ServerOptions options, Commands& comma
 }
 
 Server::~Server() { listener_->close_all(); }
-
-void Server::stop_accepting() { listener_->stop_accepting(); }
 
 std::size_t Server::connections() const { return listener_->connections(); }
 

@@ -18,8 +18,9 @@ struct ServerOptions {
   std::chrono::milliseconds request_timeout{10'000};  // for a whole request to arrive, from accept
   std::chrono::milliseconds write_timeout{10'000};    // for a reader to take anything more
   std::size_t max_connections = 32;                   // the next one is answered 503 at once
+  std::size_t for_operators = 8;                      // of these; readers never take the last ones
   std::size_t max_request = 64 * 1024;                // head and body, each
-  std::size_t max_unread = 256 * 1024;  // bytes of a stream that wait for a slow reader
+  std::size_t max_unread = 1u << 20;  // bytes of a stream that wait for a slow reader
   std::function<Credentials(int fd)> credentials = peer_credentials;
 };
 
@@ -37,10 +38,6 @@ class Server {
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
-
-  // No new callers: the socket is closed and removed. Open connections go on, and the lock stays
-  // ours.
-  void stop_accepting();
 
   std::size_t connections() const;
 

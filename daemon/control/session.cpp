@@ -5,11 +5,14 @@
 
 #include <boost/json/serialize.hpp>
 
+#include "control/json_writer.hpp"
+
 namespace appserver::control {
 
 namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
+namespace json = boost::json;
 
 namespace {
 
@@ -22,10 +25,29 @@ class SessionEvents final : public EventStream {
   void send(const RolloutEvent& event) override {
     if (const auto session = session_.lock()) session->send_event(event);
   }
+  bool is_over() const override {
+    const auto session = session_.lock();
+    return !session || session->is_closed();
+  }
 
  private:
   std::weak_ptr<Session> session_;
 };
+
+// Where a caller sees why what he asked for does not fit.
+std::string_view way_out(Verb verb) {
+  switch (verb) {
+    case Verb::rollback:
+      return "`appserverctl history` lists the releases";
+    case Verb::events:
+    case Verb::abort:
+    case Verb::proceed:
+    case Verb::confirm:
+      return "`appserverctl reload status` tells of the last rollout";
+    default:
+      return "`appserverctl status` shows what runs";
+  }
+}
 
 std::string head(unsigned status, std::string_view type, std::string_view more) {
   return fmt::format(
@@ -82,6 +104,9 @@ void Session::on_request(beast::error_code error) {
     dispatch(events);
   } catch (const BadJson& bad) {
     refuse(400, bad.what(), "the body is one JSON object, such as {}");
+  } catch (const Conflict& conflict) {
+    if (streaming_) return end_events();
+    refuse(409, conflict.what(), std::string(way_out(verb_)));
   } catch (const std::exception& failure) {
     if (streaming_) return end_events();
     refuse(500, failure.what(), "see the log of appserverd");
@@ -110,43 +135,106 @@ void Session::dispatch(const std::shared_ptr<EventStream>& events) {
   if (const auto* refusal = std::get_if<Refusal>(&route)) {
     return answer(refusal->http_status, to_json(refusal->reply), refusal->allow);
   }
-  run(std::get<Verb>(route), events);
+  verb_ = std::get<Order>(route).verb;
+  run(std::get<Order>(route), events);
 }
 
-void Session::run(Verb verb, const std::shared_ptr<EventStream>& events) {
-  const std::string& body = parser_.get().body();
-  switch (verb) {
+void Session::run(const Order& order, const std::shared_ptr<EventStream>& events) {
+  const auto confirmed = [this](const std::string& text) {
+    answer(200, json::object{{"text", clean(text)}});
+  };
+  switch (order.verb) {
     case Verb::status:
       return answer(200, to_json(commands_->status()));
     case Verb::version: {
       const Status status = commands_->status();
       return answer(200, to_json(Version{status.daemon.version, status.daemon.pid}));
     }
+    case Verb::rollout:
+      return show_rollout();
+    case Verb::history:
+      return show_history();
+    case Verb::crashes:
+      return show_crashes();
+    case Verb::crash:
+      return show_crash(order.number);
     case Verb::stop:
-      return stop(parse_stop(body));
-    case Verb::reload: {
-      ReloadRequest request = parse_reload(body);
-      watch_for_hangup();
-      return commands_->reload(std::move(request), peer_, events);
-    }
-    case Verb::restart: {
-      RestartRequest request = parse_restart(body);
-      watch_for_hangup();
-      return commands_->restart(std::move(request), peer_, events);
-    }
+      return stop(parse_stop(parser_.get().body()));
+    case Verb::abort:
+      parse_nothing(parser_.get().body());
+      return confirmed(commands_->abort(peer_));
+    case Verb::proceed:
+      parse_nothing(parser_.get().body());
+      return confirmed(commands_->proceed(peer_));
+    case Verb::confirm:
+      parse_nothing(parser_.get().body());
+      return confirmed(commands_->confirm(peer_));
+    case Verb::events:
+    case Verb::reload:
+    case Verb::restart:
+    case Verb::rollback:
+    case Verb::scale:
+    case Verb::drain:
+      return run_rollout(order.verb, events);
   }
+}
+
+// Those that answer with events.
+void Session::run_rollout(Verb verb, const std::shared_ptr<EventStream>& events) {
+  const std::string& body = parser_.get().body();
+  const auto give = [&](auto request, auto command) {
+    watch_for_hangup();
+    (commands_->*command)(std::move(request), peer_, events);
+  };
+  if (verb == Verb::reload) return give(parse_reload(body), &Commands::reload);
+  if (verb == Verb::restart) return give(parse_restart(body), &Commands::restart);
+  if (verb == Verb::rollback) return give(parse_rollback(body), &Commands::rollback);
+  if (verb == Verb::scale) return give(parse_scale(body), &Commands::scale);
+  if (verb == Verb::drain) return give(parse_drain(body), &Commands::drain);
+  if (!commands_->rollout()) throw Conflict("there was no rollout since the daemon started");
+  watch_for_hangup();
+  commands_->watch(events);
+}
+
+void Session::show_rollout() {
+  const std::optional<RolloutStatus> rollout = commands_->rollout();
+  answer(200, json::object{{"rollout", rollout ? to_json(*rollout) : json::value(nullptr)}});
+}
+
+void Session::show_history() {
+  json::array releases;
+  for (const ReleaseSummary& release : commands_->history()) releases.push_back(to_json(release));
+  answer(200, json::object{{"releases", std::move(releases)}});
+}
+
+void Session::show_crashes() {
+  json::array crashes;
+  for (CrashRecord& crash : commands_->crashes()) {
+    crash.stack.clear();
+    crash.output.clear();
+    crashes.push_back(to_json(crash));
+  }
+  answer(200, json::object{{"crashes", std::move(crashes)}});
+}
+
+void Session::show_crash(std::uint64_t number) {
+  if (const std::optional<CrashRecord> crash = commands_->crash(number)) {
+    return answer(200, to_json(*crash));
+  }
+  refuse(404, fmt::format("there is no record of a crash {}", number),
+         "`appserverctl crashes` lists those that are kept");
 }
 
 void Session::stop(const StopRequest& request) {
   // Answered first: a fast stop may end the process before this thread comes back to the socket.
   Commands& commands = *commands_;
-  answer(202, boost::json::object{{"stopping", true}, {"fast", request.fast}});
+  answer(202, json::object{{"stopping", true}, {"fast", request.fast}});
   commands.stop(request, peer_);
 }
 
-void Session::answer(unsigned status, const boost::json::value& body, std::string_view allow) {
+void Session::answer(unsigned status, const json::value& body, std::string_view allow) {
   if (commands_ == nullptr || finishing_) return;
-  const std::string text = boost::json::serialize(body) + "\n";
+  const std::string text = json::serialize(body) + "\n";
   std::string more = fmt::format("Content-Length: {}\r\n", text.size());
   if (!allow.empty()) more += fmt::format("Allow: {}\r\n", allow);
   // A whole answer is bounded by what it describes, so max_unread does not apply.
@@ -166,7 +254,7 @@ void Session::begin_stream() {
 void Session::send_event(const RolloutEvent& event) {
   if (commands_ == nullptr || finishing_) return;
   if (!streaming_) begin_stream();
-  const std::string line = boost::json::serialize(to_json(event)) + "\n";
+  const std::string line = json::serialize(to_json(event)) + "\n";
   send(chunked_ ? fmt::format("{:x}\r\n{}\r\n", line.size(), line) : line);
   if (event.kind == EventKind::done) end_events();
 }

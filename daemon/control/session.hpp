@@ -35,6 +35,8 @@ class Session final : public std::enable_shared_from_this<Session> {
 
   void start();
 
+  const Peer& peer() const { return peer_; }
+
   // Closes at once; what is queued and does not fit into the kernel's buffer is lost. Safe to call
   // twice.
   void close();
@@ -43,12 +45,18 @@ class Session final : public std::enable_shared_from_this<Session> {
   void send_event(const RolloutEvent& event);
 
   // No more events will come.
+  bool is_closed() const { return commands_ == nullptr; }
   void end_events();
 
  private:
   void on_request(boost::beast::error_code error);
   void dispatch(const std::shared_ptr<EventStream>& events);
-  void run(Verb verb, const std::shared_ptr<EventStream>& events);
+  void run(const Order& order, const std::shared_ptr<EventStream>& events);
+  void run_rollout(Verb verb, const std::shared_ptr<EventStream>& events);
+  void show_rollout();
+  void show_history();
+  void show_crashes();
+  void show_crash(std::uint64_t number);
   void stop(const StopRequest& request);
   void answer(unsigned status, const boost::json::value& body, std::string_view allow = {});
   void refuse(unsigned status, std::string error, std::string hint);
@@ -65,6 +73,7 @@ class Session final : public std::enable_shared_from_this<Session> {
   ControlTimer deadline_;
   ServerOptions options_;
   Peer peer_;
+  Verb verb_ = Verb::status;  // once the request is there
   Commands* commands_;
   std::function<void(Session&)> on_close_;
   boost::beast::flat_buffer buffer_;

@@ -4,10 +4,7 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
-
-#include <cstring>
 
 #include "control/peer.hpp"
 #include "os/error.hpp"
@@ -20,22 +17,12 @@ namespace {
 
 fs::path lock_path(const fs::path& path) { return path.native() + ".lock"; }
 
-::sockaddr_un address_of(const fs::path& path) {
-  ::sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.native().size() >= sizeof(address.sun_path)) {
-    throw std::invalid_argument(
-        fmt::format("control socket \"{}\": a socket's path has 1 to {} bytes; choose a shorter "
-                    "daemon.control.socket",
-                    path.native(), sizeof(address.sun_path) - 1));
-  }
-  std::memcpy(address.sun_path, path.c_str(), path.native().size());
-  return address;
-}
-
-const ::sockaddr* generic(const ::sockaddr_un& address) {
-  const void* pointer = &address;
-  return static_cast<const ::sockaddr*>(pointer);
+void check_path(const fs::path& path) {
+  if (!path.empty() && path.native().size() <= os::kLongestSocketPath) return;
+  throw std::invalid_argument(
+      fmt::format("control socket \"{}\": a socket's path has 1 to {} bytes; choose a shorter "
+                  "daemon.control.socket",
+                  path.native(), os::kLongestSocketPath));
 }
 
 void create_folders(const fs::path& folder) {
@@ -89,28 +76,28 @@ os::Fd take_lock(const fs::path& path) {
   }
 }
 
-os::Fd new_socket() {
-  return os::Fd(os::check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0),
-                          "socket(AF_UNIX, SOCK_STREAM)"));
-}
-
 // We hold the lock, so a socket that nobody answers on is what a dead daemon left.
-void remove_stale(const fs::path& path, const ::sockaddr_un& address) {
-  struct ::stat found {};
-  if (::lstat(path.c_str(), &found) != 0) return;
-  if (!S_ISSOCK(found.st_mode)) {
-    os::throw_system_error(
-        EEXIST,
-        fmt::format(
-            "{} exists and is not a socket; remove it, or set another daemon.control.socket",
-            path.native()));
+void remove_stale(const fs::path& path) {
+  using Kind = os::Occupant::Kind;
+  const os::Occupant found = os::find_occupant(path);
+  switch (found.kind) {
+    case Kind::nobody:
+      return;
+    case Kind::not_a_socket:
+      os::throw_system_error(
+          EEXIST,
+          fmt::format(
+              "{} exists and is not a socket; remove it, or set another daemon.control.socket",
+              path.native()));
+    case Kind::listening:
+      throw already_running(path, found.connection
+                                      ? fmt::to_string(peer_credentials(found.connection.get()).pid)
+                                      : "");
+    case Kind::unknown:
+      os::throw_system_error(found.error, fmt::format("connect(\"{}\")", path.native()));
+    case Kind::stale:
+      break;
   }
-  const os::Fd probe = new_socket();
-  const int result = ::connect(probe.get(), generic(address), sizeof(address));
-  // EAGAIN: somebody listens and has a full queue.
-  if (result == 0) throw already_running(path, fmt::to_string(peer_credentials(probe.get()).pid));
-  if (errno == EAGAIN) throw already_running(path, "");
-  if (errno != ECONNREFUSED && errno != ENOENT) os::check(-1, "connect(\"{}\")", path.native());
   if (::unlink(path.c_str()) != 0 && errno != ENOENT)
     os::check(-1, "unlink(\"{}\")", path.native());
 }
@@ -118,37 +105,19 @@ void remove_stale(const fs::path& path, const ::sockaddr_un& address) {
 }  // namespace
 
 SocketFile::SocketFile(fs::path path) : path_(std::move(path)) {
-  const ::sockaddr_un address = address_of(path_);
+  check_path(path_);
   create_folders(path_.parent_path());
   lock_ = take_lock(path_);
-  remove_stale(path_, address);
-  socket_ = new_socket();
-  // Never a chmod after bind: in between, the socket would be open to more callers than it should
-  // be.
-  const ::mode_t before = ::umask(0117);
-  const int bound = ::bind(socket_.get(), generic(address), sizeof(address));
-  const int error = errno;
-  ::umask(before);
-  if (bound != 0) os::throw_system_error(error, fmt::format("bind(\"{}\")", path_.native()));
-  struct ::stat made {};
-  os::check(::lstat(path_.c_str(), &made), "stat(\"{}\")", path_.native());
-  device_ = made.st_dev;
-  inode_ = made.st_ino;
+  remove_stale(path_);
+  os::NamedSocket bound = os::bind_unix_socket(path_, 0660);
+  socket_ = std::move(bound.socket);
+  name_ = std::move(bound.name);
   os::check(::listen(socket_.get(), 64), "listen(\"{}\")", path_.native());
 }
 
 SocketFile::~SocketFile() {
   remove();
   if (lock_ && same_file(lock_, lock_path(path_))) ::unlink(lock_path(path_).c_str());
-}
-
-void SocketFile::remove() {
-  struct ::stat found {};
-  if (inode_ != 0 && ::lstat(path_.c_str(), &found) == 0 && found.st_dev == device_ &&
-      found.st_ino == inode_) {
-    ::unlink(path_.c_str());
-  }
-  inode_ = 0;
 }
 
 }  // namespace appserver::control

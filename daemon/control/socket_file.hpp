@@ -1,12 +1,12 @@
 // The place of the control socket in the file system: one daemon per path, nothing left behind.
 #pragma once
 
-#include <sys/types.h>
-
 #include <filesystem>
 #include <stdexcept>
+#include <utility>
 
 #include "os/fd.hpp"
+#include "os/unix_socket.hpp"
 
 namespace appserver::control {
 
@@ -34,14 +34,13 @@ class SocketFile {
   os::Fd take() { return std::move(socket_); }
 
   // Removes the socket from the file system, if it is still ours. The lock stays held.
-  void remove();
+  void remove() { name_.remove(); }
 
  private:
   std::filesystem::path path_;
   os::Fd lock_;
   os::Fd socket_;
-  dev_t device_ = 0;
-  ino_t inode_ = 0;  // 0: nothing of ours at path_
+  os::SocketName name_;
 };
 
 }  // namespace appserver::control

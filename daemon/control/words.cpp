@@ -7,6 +7,7 @@ std::string_view to_word(GroupState state) { return word_of(kGroupStates, state)
 std::string_view to_word(WorkerState state) { return word_of(kWorkerStates, state); }
 std::string_view to_word(EventKind kind) { return word_of(kEventKinds, kind); }
 std::string_view to_word(RolloutResult result) { return word_of(kRolloutResults, result); }
+std::string_view to_word(RolloutState state) { return word_of(kRolloutStates, state); }
 
 int exit_code(RolloutResult result) {
   switch (result) {

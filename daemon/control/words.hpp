@@ -24,25 +24,39 @@ inline constexpr Words<GroupState, 5> kGroupStates{{{GroupState::ok, "ok"},
                                                     {GroupState::crash_loop, "crash-loop"},
                                                     {GroupState::stopping, "stopping"}}};
 
-inline constexpr Words<WorkerState, 5> kWorkerStates{{{WorkerState::starting, "starting"},
+inline constexpr Words<WorkerState, 6> kWorkerStates{{{WorkerState::starting, "starting"},
                                                       {WorkerState::ready, "ready"},
+                                                      {WorkerState::hung, "hung"},
                                                       {WorkerState::draining, "draining"},
                                                       {WorkerState::backoff, "backoff"},
                                                       {WorkerState::crash_loop, "crash-loop"}}};
 
-inline constexpr Words<EventKind, 13> kEventKinds{{{EventKind::rollout_started, "rollout_started"},
+inline constexpr Words<EventKind, 18> kEventKinds{{{EventKind::rollout_started, "rollout_started"},
                                                    {EventKind::preflight, "preflight"},
+                                                   {EventKind::plan, "plan"},
                                                    {EventKind::group_kept, "group_kept"},
+                                                   {EventKind::group_added, "group_added"},
+                                                   {EventKind::group_removed, "group_removed"},
                                                    {EventKind::group_started, "group_started"},
                                                    {EventKind::slot_starting, "slot_starting"},
                                                    {EventKind::slot_ready, "slot_ready"},
                                                    {EventKind::slot_draining, "slot_draining"},
                                                    {EventKind::slot_replaced, "slot_replaced"},
                                                    {EventKind::slot_failed, "slot_failed"},
+                                                   {EventKind::canary_holding, "canary_holding"},
+                                                   {EventKind::canary_judged, "canary_judged"},
                                                    {EventKind::rolled_back, "rolled_back"},
                                                    {EventKind::group_done, "group_done"},
                                                    {EventKind::message, "message"},
                                                    {EventKind::done, "done"}}};
+
+inline constexpr Words<RolloutState, 7> kRolloutStates{{{RolloutState::preparing, "preparing"},
+                                                        {RolloutState::rolling, "rolling"},
+                                                        {RolloutState::holding, "holding"},
+                                                        {RolloutState::waiting, "waiting"},
+                                                        {RolloutState::reverting, "reverting"},
+                                                        {RolloutState::confirming, "confirming"},
+                                                        {RolloutState::over, "over"}}};
 
 inline constexpr Words<RolloutResult, 7> kRolloutResults{
     {{RolloutResult::done, "done"},

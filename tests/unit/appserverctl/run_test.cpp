@@ -5,9 +5,8 @@
 
 #include <catch2/catch.hpp>
 #include <fstream>
-#include <sstream>
 
-#include "fake_daemon.hpp"
+#include "ctl.hpp"
 
 using namespace appserver;
 using namespace appserver::appserverctl;
@@ -15,30 +14,6 @@ using control::FakeDaemon;
 using control::RolloutResult;
 
 namespace {
-
-struct Outcome {
-  int code = -1;
-  std::string out;
-  std::string err;
-};
-
-Outcome ctl(std::vector<std::string> arguments,
-            std::map<std::string, std::string> environment = {}) {
-  std::ostringstream out;
-  std::ostringstream err;
-  const Console console{out, err, [&](const std::string& name) -> std::optional<std::string> {
-                          const auto found = environment.find(name);
-                          if (found == environment.end()) return std::nullopt;
-                          return found->second;
-                        }};
-  const int code = run(arguments, console);
-  return {code, out.str(), err.str()};
-}
-
-Outcome ctl_for(const FakeDaemon& daemon, std::vector<std::string> arguments) {
-  arguments.insert(arguments.end(), {"--socket", daemon.socket().native()});
-  return ctl(std::move(arguments));
-}
 
 // A daemon in a process of its own that ends, or refuses to, when it is told to stop.
 class ChildDaemon {
@@ -92,8 +67,8 @@ TEST_CASE("every end of a rollout has its exit code, and its reason is on the te
     const Outcome outcome = ctl_for(daemon, {"reload"});
     CAPTURE(outcome.out, outcome.err);
     REQUIRE(outcome.code == code);
-    REQUIRE(outcome.out == (code == 0 ? "+0.00s r-1 reload started\ndone: because\n"
-                                      : "+0.00s r-1 reload started\n"));
+    REQUIRE(outcome.out ==
+            (code == 0 ? "+0.00s r-1 started\ndone: because\n" : "+0.00s r-1 started\n"));
     REQUIRE(outcome.err == (code == 0 ? "" : verdict + ": because\n"));
   };
   expect(RolloutResult::done, 0);
@@ -267,8 +242,9 @@ TEST_CASE("check accepts a good file and names every problem of a bad one") {
 TEST_CASE("help lists every verb and exit code") {
   const Outcome help = ctl({"help"});
   REQUIRE(help.code == 0);
-  for (const char* word :
-       {"status", "reload", "restart", "stop", "check", "version", "8 no daemon"}) {
+  for (const char* word : {"status", "reload", "reload watch", "rollback", "history", "restart",
+                           "scale", "drain", "crashes show", "stop", "check", "version",
+                           "--no-wait", "--confirm-within", "8 no daemon"}) {
     REQUIRE_THAT(help.out, Catch::Contains(word));
   }
 }

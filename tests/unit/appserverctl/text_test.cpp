@@ -31,6 +31,10 @@ TEST_CASE("durations have two units at most") {
   REQUIRE(human_duration(3h + 7min + 59s) == "3h07m");
   REQUIRE(human_duration(74h) == "3d02h");
   REQUIRE(human_duration(-5s) == "0s");
+  REQUIRE(human_span(440ms) == "0.4s");
+  REQUIRE(human_span(59'949ms) == "59.9s");
+  REQUIRE(human_span(59'960ms) == "1m00s");
+  REQUIRE(human_span(251'600ms) == "4m12s");
   REQUIRE(since_start(312ms) == "+0.31s");
 }
 

@@ -1,6 +1,10 @@
 #include <catch2/catch.hpp>
+#include <cstdlib>
+#include <ctime>
 
 #include "appserverctl/event_view.hpp"
+#include "appserverctl/record_view.hpp"
+#include "appserverctl/rollout_view.hpp"
 #include "appserverctl/status_view.hpp"
 #include "fake_daemon.hpp"
 
@@ -10,20 +14,39 @@ using control::EventKind;
 using control::RolloutEvent;
 using control::RolloutResult;
 
+namespace {
+
+class UtcZone {
+ public:
+  UtcZone() {
+    REQUIRE(::setenv("TZ", "UTC", 1) == 0);
+    ::tzset();
+  }
+  ~UtcZone() {
+    ::unsetenv("TZ");
+    ::tzset();
+  }
+  UtcZone(const UtcZone&) = delete;
+  UtcZone& operator=(const UtcZone&) = delete;
+};
+
+}  // namespace
+
 TEST_CASE("a status is a line for the daemon and tables of groups and workers") {
   control::Status status = control::sample_status();
   status.daemon.pid = 812;
+  status.groups[0].release = 42;
   REQUIRE(
       print_status(status) ==
       "appserverd 1.2.3  pid 812  up 12d04h  config /etc/app.yaml  socket /run/x.sock  state "
-      "running\n"
+      "running  release 42\n"
       "\n"
-      "GROUP    LISTEN                 WORKERS  READY  BUILD                RELOAD   REQS  CONN   "
-      "RSS  RESTARTS  STATE\n"
-      "hello    http://127.0.0.1:8080        2      1  hello 1.0.0 7be2d44  yes     12.4M     2  "
-      "141M         5  crash-loop\n"
-      "gateway  -                            0      0  -                    no          0     0    "
-      "0B         0  starting\n"
+      "GROUP    LISTEN                 WORKERS  READY  BUILD                REL  RELOAD   REQS  "
+      "CONN   RSS  RESTARTS  STATE\n"
+      "hello    http://127.0.0.1:8080        2      1  hello 1.0.0 7be2d44   42  yes     12.4M     "
+      "2  141M         5  crash-loop\n"
+      "gateway  -                            0      0  -                      -  no          0     "
+      "0    0B         0  starting\n"
       "\n"
       "SLOT     PID  STATE       BUILD    GEN     UP   REQS  INFLIGHT  CONN   RSS  RESTARTS  LAST "
       "EXIT\n"
@@ -31,6 +54,104 @@ TEST_CASE("a status is a line for the daemon and tables of groups and workers") 
       "hello/1    -  crash-loop  7be2d44   40      -      -         -     -     -         5  "
       "SIGSEGV in on_request, "
       "build 7be2d44, next try in 8.5s, slot 0 accepts for it\n");
+}
+
+TEST_CASE("a status tells of the rollout under way, and of what a person should know") {
+  control::Status status = control::sample_status();
+  status.groups.clear();
+  status.daemon = {.version = "1.2.3", .pid = 812, .control_socket = "/run/x.sock"};
+  status.rollout = control::sample_rollout();
+  status.notes = {"a newer hello.so is not loaded: `appserverctl reload`", "bell\a"};
+  REQUIRE(print_status(status) ==
+          "appserverd 1.2.3  pid 812  up 0s  without a config file  socket /run/x.sock  state "
+          "starting\n"
+          "rollout r-12 holding, 1/4 slots, 12s left: the canary hello/0 is watched\n"
+          "\n"
+          "! a newer hello.so is not loaded: `appserverctl reload`\n"
+          "! bell\\x07\n");
+}
+
+TEST_CASE("a worker that hangs is called so") {
+  control::Status status = control::sample_status();
+  status.groups[0].workers[0].state = control::WorkerState::hung;
+  REQUIRE_THAT(print_status(status), Catch::Contains("hello/0  123  hung "));
+}
+
+TEST_CASE("a rollout's state says who asked, how far it is and what a person can do") {
+  control::RolloutStatus rollout = control::sample_rollout();
+  REQUIRE(print_rollout(rollout) ==
+          "rollout r-12 holding, 1/4 slots, 12s left: the canary hello/0 is watched\n"
+          "asked for by ada (uid 1000): hello 7be2d44 -> c81f0e2\n"
+          "release 43, 18.2s so far\n"
+          "follow it with `appserverctl reload watch`, end it with `appserverctl reload abort`\n");
+  rollout.state = control::RolloutState::waiting;
+  rollout.left.reset();
+  rollout.queued = true;
+  REQUIRE_THAT(
+      print_rollout(rollout),
+      Catch::StartsWith("rollout r-12 waiting, 1/4 slots, another one waits: the canary") &&
+          Catch::EndsWith("`appserverctl reload continue` or `appserverctl reload abort`\n"));
+  rollout.state = control::RolloutState::confirming;
+  REQUIRE_THAT(print_rollout(rollout), Catch::Contains("`appserverctl reload confirm`"));
+  rollout = {.id = "r-13", .state = control::RolloutState::over, .who = "watcher", .what = "x\x1b"};
+  rollout.result = RolloutResult::rolled_back;
+  rollout.text = "hello/0 did not start";
+  REQUIRE(print_rollout(rollout) ==
+          "rollout r-13 over: ROLLED BACK, the old build serves: hello/0 did not start\n"
+          "asked for by watcher: x\\x1b\n"
+          "took 0.0s\n");
+}
+
+TEST_CASE("the history is a table, newest first, with the release in force marked") {
+  const UtcZone utc;
+  REQUIRE(print_history(control::sample_history()) ==
+          "REL  WHEN              BY              WHAT                       TOOK  BACK  RESULT\n"
+          " 43  2026-11-22 14:03  ada (uid 1000)  hello 7be2d44 -> c81f0e2   0.4s  no    rolled "
+          "back: hello/0 did not start\n"
+          " 42  2026-11-21 13:03  watcher         hello 51c0aa9 -> 7be2d44  21.4s  -     committed "
+          " <- current\n"
+          " 41  2026-11-21 13:03  start           hello 51c0aa9             21.4s  yes   "
+          "committed\n");
+  REQUIRE(print_history({}) == "there is no release yet\n");
+}
+
+TEST_CASE("times are shown in the zone of who looks") {
+  REQUIRE(::setenv("TZ", "XYZ-5:30", 1) == 0);
+  ::tzset();
+  const std::string history = print_history(control::sample_history());
+  const UtcZone utc;
+  REQUIRE_THAT(history, Catch::Contains("2026-11-22 19:33"));
+}
+
+TEST_CASE("crashes are a table, and each can be read in full") {
+  const UtcZone utc;
+  REQUIRE(print_crashes({control::sample_crash()}) ==
+          " N  WHEN                 SLOT      PID  REASON                                BUILD    "
+          "   UP\n"
+          "18  2026-11-22 14:03:07  hello/1  4711  SIGSEGV in on_request, build 7be2d44  7be2d44  "
+          "4m12s\n");
+  REQUIRE(print_crashes({}) == "no crash is on record\n");
+  REQUIRE(print_crash(control::sample_crash()) ==
+          "crash 18 of hello/1 at 2026-11-22 14:03:07\n"
+          "  reason     SIGSEGV in on_request, build 7be2d44\n"
+          "  signal     SIGSEGV\n"
+          "  address    0x10\n"
+          "  hook       on_request\n"
+          "  core       dumped\n"
+          "  plugin     hello 1.0.0\n"
+          "  sha256     7be2d44aa0010203\n"
+          "  build id   c0ffee\n"
+          "  release    41\n"
+          "  generation 40\n"
+          "  pid        4711\n"
+          "  up         4m12s\n"
+          "  requests   1204\n"
+          "stack, innermost first\n"
+          "  hello.so+0x12a0 shop::price(int)\n"
+          "  hello.so+0x1180 shop::answer()\n"
+          "its last output\n"
+          "  the price is \\x1b[2J\n"
+          "  gone\n");
 }
 
 TEST_CASE("each step of a rollout is a line with the time since its start") {
@@ -53,6 +174,15 @@ TEST_CASE("each step of a rollout is a line with the time since its start") {
       print_event({.kind = EventKind::group_kept, .group = "gw", .text = "reloadable: false"}) ==
       "+0.00s gw kept: reloadable: false");
   REQUIRE(print_event({.text = "hello there"}) == "+0.00s hello there");
+  REQUIRE(print_event({.kind = EventKind::plan, .group = "hello", .text = "2 workers roll"}) ==
+          "+0.00s hello plan: 2 workers roll");
+  REQUIRE(print_event({.kind = EventKind::group_added, .group = "cron"}) == "+0.00s cron added");
+  REQUIRE(print_event({.kind = EventKind::group_removed, .group = "cron"}) ==
+          "+0.00s cron removed");
+  REQUIRE(print_event({.kind = EventKind::canary_holding, .group = "hello", .text = "30s"}) ==
+          "+0.00s hello canary holding: 30s");
+  REQUIRE(print_event({.kind = EventKind::canary_judged, .group = "hello", .text = "good"}) ==
+          "+0.00s hello canary judged: good");
 }
 
 TEST_CASE("the last line is the verdict") {

@@ -3,7 +3,9 @@
 #include <boost/json/serialize.hpp>
 #include <catch2/catch.hpp>
 #include <limits>
+#include <set>
 
+#include "control/time_text.hpp"
 #include "fake_daemon.hpp"
 
 using namespace appserver::control;
@@ -20,6 +22,81 @@ TEST_CASE("a status survives the way through JSON") {
   const Status status = sample_status();
   REQUIRE(status_from_json(through_text(to_json(status))) == status);
   REQUIRE(status_from_json(through_text(to_json(Status{}))) == Status{});
+}
+
+TEST_CASE("a rollout under way and the notes are part of the status") {
+  Status status = sample_status();
+  status.rollout = sample_rollout();
+  status.notes = {"the plugin folder has a newer hello.so; load it with `appserverctl reload`"};
+  status.groups[0].release = 41;
+  status.groups[0].recycled = 3;
+  status.groups[0].workers[0].state = WorkerState::hung;
+  const json::value value = through_text(to_json(status));
+  REQUIRE(status_from_json(value) == status);
+  REQUIRE(value.at("daemon").at("release").as_int64() == 42);
+  REQUIRE(to_json(sample_status()).at("rollout").is_null());
+  REQUIRE(to_json(sample_status()).at("notes").as_array().empty());
+}
+
+TEST_CASE("the status of a daemon that does not know releases yet can be read") {
+  json::value value = to_json(sample_status());
+  value.as_object().erase("rollout");
+  value.as_object().erase("notes");
+  value.at("daemon").as_object().erase("release");
+  value.at("groups").at(0).as_object().erase("release");
+  value.at("groups").at(0).as_object().erase("recycled");
+  Status expected = sample_status();
+  expected.daemon.release = 0;
+  REQUIRE(status_from_json(value) == expected);
+}
+
+TEST_CASE("a rollout survives the way through JSON, with null where there is nothing to say") {
+  RolloutStatus rollout = sample_rollout();
+  REQUIRE(rollout_from_json(through_text(to_json(rollout))) == rollout);
+  rollout.state = RolloutState::over;
+  rollout.left.reset();
+  rollout.result = RolloutResult::rolled_back;
+  rollout.queued = true;
+  const json::value value = through_text(to_json(rollout));
+  REQUIRE(rollout_from_json(value) == rollout);
+  REQUIRE(value.at("left_ms").is_null());
+  REQUIRE(value.at("result").as_string() == "rolled_back");
+}
+
+TEST_CASE("releases and crashes survive the way through JSON, with their times in UTC") {
+  for (const ReleaseSummary& release : sample_history()) {
+    REQUIRE(release_from_json(through_text(to_json(release))) == release);
+  }
+  REQUIRE(to_json(sample_history()[0]).at("when").as_string() == "2026-11-22T14:03:07Z");
+  REQUIRE(crash_from_json(through_text(to_json(sample_crash()))) == sample_crash());
+  REQUIRE(crash_from_json(through_text(to_json(CrashRecord{}))) == CrashRecord{});
+  json::value crash = to_json(sample_crash());
+  crash.as_object()["when"] = "yesterday";
+  REQUIRE_THROWS_WITH(crash_from_json(crash),
+                      "crash.when: expected a time such as 2026-11-22T14:03:07Z");
+  crash = to_json(sample_crash());
+  crash.as_object()["stack"] = json::array{"a", 1};
+  REQUIRE_THROWS_WITH(crash_from_json(crash), "crash.stack[1]: expected a string");
+}
+
+TEST_CASE("what a plugin wrote is UTF-8 in the JSON, whatever it was") {
+  CrashRecord crash = sample_crash();
+  crash.output = {"\xff!"};
+  REQUIRE(to_json(crash).at("output").at(0).as_string() == "\\xff!");
+}
+
+TEST_CASE("a time is text in UTC, and only such text is a time") {
+  REQUIRE(time_text(sample_time() + std::chrono::milliseconds(999)) == "2026-11-22T14:03:07Z");
+  REQUIRE(time_text({}) == "1970-01-01T00:00:00Z");
+  REQUIRE(parse_time("2026-11-22T14:03:07Z") == sample_time());
+  REQUIRE(parse_time("2024-02-29T23:59:59Z"));
+  for (const char* text :
+       {"", "2026-11-22", "2026-11-22 14:03:07Z", "2026-11-22T14:03:07", "2026-13-22T14:03:07Z",
+        "2025-02-29T14:03:07Z", "2026-11-22T24:03:07Z", "2026-11-22T14:60:07Z",
+        "9999-11-22T14:03:07Z", "-026-11-22T14:03:07Z", "2026-11-22T14:03:07Z "}) {
+    CAPTURE(text);
+    REQUIRE_FALSE(parse_time(text));
+  }
 }
 
 TEST_CASE("the largest counters survive the way through JSON") {
@@ -60,10 +137,23 @@ TEST_CASE("an event survives the way through JSON, and leaves out what it does n
   event.old_pid = 11;
   event.cut = 0;
   event.handed_over = 64;
+  event.slots = 4;
+  event.slots_done = 1;
   event.elapsed = std::chrono::milliseconds(310);
   REQUIRE(event_from_json(through_text(to_json(event))) == event);
   REQUIRE(json::serialize(to_json(RolloutEvent{.text = "hi"})) ==
           R"({"event":"message","elapsed_ms":0,"text":"hi"})");
+}
+
+TEST_CASE("every kind of event has a word of its own") {
+  std::set<std::string_view> words;
+  for (int kind = 0; kind <= static_cast<int>(EventKind::done); ++kind) {
+    const RolloutEvent event{.kind = static_cast<EventKind>(kind)};
+    words.insert(to_word(event.kind));
+    if (event.kind != EventKind::done) REQUIRE(event_from_json(to_json(event)) == event);
+  }
+  REQUIRE(words.size() == 18);
+  REQUIRE(words.count("unknown") == 0);
 }
 
 TEST_CASE("the last event carries the result and the exit code") {

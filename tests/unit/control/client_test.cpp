@@ -1,6 +1,7 @@
 #include "control/client.hpp"
 
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include <boost/json/object.hpp>
@@ -66,7 +67,7 @@ TEST_CASE("a stream that stands still is given up, with what it said before") {
   int lines = 0;
   REQUIRE_THROWS_AS(Client(daemon.socket())
                         .stream("/v1/reload", boost::json::object(), std::chrono::milliseconds(500),
-                                [&](std::string_view) { ++lines; }),
+                                [&](std::string_view) { return ++lines > 0; }),
                     TimedOut);
   REQUIRE(lines == 1);
   daemon.on_loop([&] { stream.reset(); });
@@ -81,9 +82,43 @@ TEST_CASE("a stream that breaks off is a lost connection, after the lines that c
   std::vector<std::string> lines;
   REQUIRE_THROWS_AS(Client(file.path())
                         .stream("/v1/reload", boost::json::object(), kTimeout,
-                                [&](std::string_view line) { lines.emplace_back(line); }),
+                                [&](std::string_view line) {
+                                  lines.emplace_back(line);
+                                  return true;
+                                }),
                     LostConnection);
   REQUIRE(lines == std::vector<std::string>{"one", "two"});
+}
+
+TEST_CASE("a stream ends where its reader has had enough") {
+  FakeDaemon daemon;
+  daemon.commands.on_watch = [](const std::shared_ptr<EventStream>& events) {
+    for (const char* text : {"one", "two", "three"}) events->send({.text = text});
+    events->send(done_event(RolloutResult::done));
+  };
+  int lines = 0;
+  Client(daemon.socket()).watch("/v1/rollout/events", kTimeout, [&](std::string_view) {
+    return ++lines < 2;
+  });
+  REQUIRE(lines == 2);
+}
+
+TEST_CASE("a call ends as soon as the caller's own descriptor is readable") {
+  FakeDaemon daemon;
+  std::shared_ptr<EventStream> stream;
+  daemon.commands.on_reload = [&](const ReloadRequest&, std::shared_ptr<EventStream> events) {
+    events->send({.text = "begun"});
+    stream = std::move(events);
+  };
+  const appserver::os::Fd interrupt(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  Client client(daemon.socket());
+  client.interrupt_on(interrupt.get());
+  REQUIRE_NOTHROW(client.get("/v1/status", kTimeout));
+  REQUIRE_THROWS_AS(
+      client.stream("/v1/reload", boost::json::object(), std::nullopt,
+                    [&](std::string_view) { return ::eventfd_write(interrupt.get(), 1) == 0; }),
+      Interrupted);
+  daemon.on_loop([&] { stream.reset(); });
 }
 
 TEST_CASE("an answer that is not ours is not taken for one") {

@@ -70,10 +70,72 @@ inline Status sample_status() {
   group.restarts = 5;
   group.workers = {ready, fallen};
   GroupStatus kept{.name = "gateway", .reloadable = false};
-  Status status{{"1.2.3", ::getpid(), std::chrono::hours(292), "/etc/app.yaml",
-                 DaemonState::running, "/run/x.sock"},
-                {group, kept}};
+  Status status;
+  status.daemon = {
+      "1.2.3",       ::getpid(), std::chrono::hours(292), "/etc/app.yaml", DaemonState::running,
+      "/run/x.sock", 42};
+  status.groups = {group, kept};
   return status;
+}
+
+inline RolloutStatus sample_rollout() {
+  RolloutStatus rollout{.id = "r-12", .state = RolloutState::holding, .who = "ada (uid 1000)"};
+  rollout.what = "hello 7be2d44 -> c81f0e2";
+  rollout.release = 43;
+  rollout.slots = 4;
+  rollout.slots_done = 1;
+  rollout.elapsed = std::chrono::milliseconds(18'200);
+  rollout.left = std::chrono::milliseconds(11'800);
+  rollout.text = "the canary hello/0 is watched";
+  return rollout;
+}
+
+// 2026-11-22T14:03:07Z
+inline std::chrono::system_clock::time_point sample_time() {
+  using namespace std::chrono;
+  return sys_days(year_month_day(year(2026), November, day(22))) + 14h + 3min + 7s;
+}
+
+inline std::vector<ReleaseSummary> sample_history() {
+  ReleaseSummary failed{.number = 43, .when = sample_time(), .who = "ada (uid 1000)"};
+  failed.what = "hello 7be2d44 -> c81f0e2";
+  failed.result = "rolled back: hello/0 did not start";
+  failed.took = std::chrono::milliseconds(440);
+  failed.builds = {{"hello", "hello", "1.0.1", "c81f0e2aa0010203"}};
+  ReleaseSummary current = failed;
+  current.number = 42;
+  current.when -= std::chrono::hours(25);
+  current.who = "watcher";
+  current.what = "hello 51c0aa9 -> 7be2d44";
+  current.result = "committed";
+  current.took = std::chrono::milliseconds(21'400);
+  current.committed = true;
+  current.available = true;
+  ReleaseSummary before = current;
+  before.number = 41;
+  before.who = "start";
+  before.what = "hello 51c0aa9";
+  before.committed = false;
+  return {failed, current, before};
+}
+
+inline CrashRecord sample_crash() {
+  CrashRecord crash{.number = 18, .when = sample_time(), .group = "hello", .slot = 1, .pid = 4711};
+  crash.generation = 40;
+  crash.release = 41;
+  crash.reason = "SIGSEGV in on_request, build 7be2d44";
+  crash.signal = "SIGSEGV";
+  crash.hook = "on_request";
+  crash.plugin = "hello 1.0.0";
+  crash.sha256 = "7be2d44aa0010203";
+  crash.build_id = "c0ffee";
+  crash.uptime = std::chrono::seconds(252);
+  crash.requests = 1204;
+  crash.core_dumped = true;
+  crash.address = "0x10";
+  crash.stack = {"hello.so+0x12a0 shop::price(int)", "hello.so+0x1180 shop::answer()"};
+  crash.output = {"the price is \x1b[2J", "gone"};
+  return crash;
 }
 
 inline RolloutEvent done_event(RolloutResult result, std::string text = "finished") {
@@ -94,8 +156,19 @@ class FakeCommands final : public Commands {
         events->send(done_event(RolloutResult::done));
       };
   std::function<void(const RestartRequest&, std::shared_ptr<EventStream>)> on_restart;
+  std::function<void(const RollbackRequest&, std::shared_ptr<EventStream>)> on_rollback;
+  std::function<void(const ScaleRequest&, std::shared_ptr<EventStream>)> on_scale;
+  std::function<void(const DrainRequest&, std::shared_ptr<EventStream>)> on_drain;
+  std::function<std::optional<RolloutStatus>()> on_rollout = sample_rollout;
+  std::function<void(std::shared_ptr<EventStream>)> on_watch;
+  std::function<std::string()> on_abort = [] { return "r-12 goes back"; };
+  std::function<std::string()> on_proceed = [] { return "r-12 goes on"; };
+  std::function<std::string()> on_confirm = [] { return "release 43 stays"; };
+  std::function<std::vector<ReleaseSummary>()> on_history = sample_history;
+  std::vector<CrashRecord> kept_crashes{sample_crash()};
   std::function<void(const StopRequest&)> on_stop = [](const StopRequest&) {};
   std::optional<Peer> last_peer;
+  bool watched = false;
 
   Status status() override { return on_status(); }
   void reload(ReloadRequest request, Peer peer, std::shared_ptr<EventStream> events) override {
@@ -105,6 +178,43 @@ class FakeCommands final : public Commands {
   void restart(RestartRequest request, Peer peer, std::shared_ptr<EventStream> events) override {
     last_peer = peer;
     on_restart(request, std::move(events));
+  }
+  void rollback(RollbackRequest request, Peer peer, std::shared_ptr<EventStream> events) override {
+    last_peer = peer;
+    on_rollback(request, std::move(events));
+  }
+  void scale(ScaleRequest request, Peer peer, std::shared_ptr<EventStream> events) override {
+    last_peer = peer;
+    on_scale(request, std::move(events));
+  }
+  void drain(DrainRequest request, Peer peer, std::shared_ptr<EventStream> events) override {
+    last_peer = peer;
+    on_drain(request, std::move(events));
+  }
+  std::optional<RolloutStatus> rollout() override { return on_rollout(); }
+  void watch(std::shared_ptr<EventStream> events) override {
+    watched = true;
+    on_watch(std::move(events));
+  }
+  std::string abort(Peer peer) override {
+    last_peer = peer;
+    return on_abort();
+  }
+  std::string proceed(Peer peer) override {
+    last_peer = peer;
+    return on_proceed();
+  }
+  std::string confirm(Peer peer) override {
+    last_peer = peer;
+    return on_confirm();
+  }
+  std::vector<ReleaseSummary> history() override { return on_history(); }
+  std::vector<CrashRecord> crashes() override { return kept_crashes; }
+  std::optional<CrashRecord> crash(std::uint64_t number) override {
+    for (const CrashRecord& each : kept_crashes) {
+      if (each.number == number) return each;
+    }
+    return std::nullopt;
   }
   void stop(StopRequest request, Peer peer) override {
     last_peer = peer;

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <atomic>
 #include <boost/json/object.hpp>
 #include <catch2/catch.hpp>
 #include <list>
@@ -105,6 +106,38 @@ TEST_CASE("one connection too many is turned away at once, and there is room aga
                       Catch::Contains("too many control connections"));
   idle.pop_front();
   daemon.until([&] { return daemon.server().connections() == 31; });
+  require_alive(daemon);
+}
+
+TEST_CASE("readers who fill the server never lock out who may operate it") {
+  ServerOptions options;
+  options.request_timeout = std::chrono::hours(1);
+  std::atomic<bool> stranger = true;
+  options.credentials = [&](int) {
+    return Credentials{.uid = ::geteuid() + (stranger ? 1 : 0), .gid = 1, .pid = 1};
+  };
+  FakeDaemon daemon(std::move(options));
+  std::list<RawClient> readers;
+  for (int i = 0; i < 24; ++i) readers.emplace_back(daemon.socket());
+  daemon.until([&] { return daemon.server().connections() == 24; });
+  RawClient extra(daemon.socket());
+  REQUIRE_THAT(extra.read_until(), Catch::StartsWith("HTTP/1.1 503 "));
+  stranger = false;
+  std::list<RawClient> operators;
+  for (int i = 0; i < 7; ++i) operators.emplace_back(daemon.socket());
+  daemon.until([&] { return daemon.server().connections() == 31; });
+  REQUIRE_NOTHROW(Client(daemon.socket()).post("/v1/stop", boost::json::object(), kTimeout));
+}
+
+TEST_CASE("a watcher who falls behind is dropped like any other reader") {
+  FakeDaemon daemon;
+  daemon.commands.on_watch = [](const std::shared_ptr<EventStream>& events) {
+    for (int i = 0; i < 10'000; ++i) events->send({.text = std::string(1000, 'x')});
+  };
+  RawClient lazy(daemon.socket());
+  lazy.send("GET /v1/rollout/events HTTP/1.1\r\nHost: x\r\n\r\n");
+  daemon.until([&] { return daemon.commands.watched; });
+  REQUIRE(daemon.on_loop([&] { return daemon.server().connections(); }) == 0);
   require_alive(daemon);
 }
 
