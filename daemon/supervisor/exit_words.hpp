@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "os/process.hpp"
 #include "telemetry/worker_page.hpp"
@@ -13,6 +14,7 @@ struct WorkerEnd {
   bool said_stopped = false;                     // it ended as a worker should
   std::string failure;                           // what it said of its failure to start
   std::string last_output;                       // the last line it wrote to stdout or stderr
+  std::vector<std::string> output;               // its last lines there, oldest first
   telemetry::Hook hook = telemetry::Hook::none;  // where in the plugin it was
 };
 

@@ -18,14 +18,25 @@ using channel::Kind;
 using channel::Message;
 using telemetry::Level;
 
-GroupPolicy to_policy(const config::Group& group) {
+GroupPolicy to_policy(const config::Group& group, Group::Begin begin = Group::Begin::start) {
   GroupPolicy policy;
-  policy.count = group.count;
+  policy.count = begin == Group::Begin::start ? group.count : 0;
   policy.surge = group.reload.surge;
   policy.start_timeout = group.reload.start_timeout;
   policy.min_ready = group.reload.min_ready;
   policy.drain_timeout = group.reload.drain_timeout;
   policy.probe = !group.reload.probe.empty();
+  policy.deadline = group.reload.deadline;
+  return policy;
+}
+
+GroupPolicy to_policy(const RollOrder& order) {
+  GroupPolicy policy = to_policy(order.release->config);
+  policy.surge = order.surge.surge;
+  policy.stop_first = order.surge.stop_first;
+  policy.canary = order.canary.slots;
+  policy.hold = order.canary.hold;
+  if (order.way_back) policy.deadline = milliseconds(0);
   return policy;
 }
 
@@ -49,19 +60,19 @@ Time now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 
-Group::Group(const SpawnContext& context, ReleasePtr release, config::LogLevel log_level,
-             Hooks hooks)
+Group::Group(const SpawnContext& context, GroupReleasePtr release, config::LogLevel log_level,
+             Hooks hooks, Begin begin)
     : context_(context),
       log_level_(log_level),
       hooks_(std::move(hooks)),
       committed_(std::move(release)),
       listeners_(committed_->config, committed_->config.count),
-      machine_(to_policy(committed_->config), make_chance()),
+      machine_(to_policy(committed_->config, begin), make_chance()),
       timer_(context.io),
-      generations_(committed_->config.count),
-      last_exits_(committed_->config.count),
-      handed_over_(committed_->config.count),
-      had_outcome_(committed_->config.count) {}
+      health_timer_(context.io) {
+  make_room(committed_->config.count);
+  arm_health_check();
+}
 
 Group::~Group() {
   *alive_ = nullptr;
@@ -72,11 +83,43 @@ Group::~Group() {
 
 void Group::start() { apply(machine_.start(committed_->number, now())); }
 
-void Group::roll(ReleasePtr release, OnEvent on_event, OnRolled rolled) {
-  target_ = std::move(release);
+void Group::make_room(std::uint32_t slots) {
+  if (generations_.size() >= slots) return;
+  generations_.resize(slots);
+  last_exits_.resize(slots);
+  handed_over_.resize(slots);
+  had_outcome_.resize(slots);
+}
+
+void Group::open_for(const config::Group& config) { listeners_.extend(config, listeners_.slots()); }
+
+void Group::close_unused() { listeners_.keep_only(committed_->config); }
+
+void Group::roll(const RollOrder& order, OnEvent on_event, OnRolled rolled) {
+  target_ = order.release;
+  canary_ = order.canary;
   on_event_ = std::move(on_event);
   on_rolled_ = std::move(rolled);
-  apply(machine_.roll(target_->number, to_policy(target_->config), now()));
+  make_room(target_->config.count);
+  try {
+    listeners_.extend(target_->config, std::max(target_->config.count, listeners_.slots()));
+  } catch (const std::exception& error) {
+    carry_out(effect::RollDone{Outcome::rolled_back, error.what()});
+    return;
+  }
+  apply(machine_.roll(target_->number, to_policy(order), order.replace, now()));
+}
+
+bool Group::abort(const std::string& why) {
+  if (!machine_.can_abort()) return false;
+  apply(machine_.abort(why, now()));
+  return true;
+}
+
+bool Group::proceed(const std::string& who) {
+  if (!machine_.canary_waits()) return false;
+  apply(machine_.canary_judged(CanaryAction::proceed, who, now()));
+  return true;
 }
 
 void Group::tell_kept() {
@@ -140,8 +183,16 @@ void Group::log(Level level, std::uint32_t slot, pid_t pid, const std::string& t
   context_.log.write(level, {name(), static_cast<int>(slot), pid, {}}, text);
 }
 
+GroupReleasePtr Group::release_of(ReleaseId release) const {
+  return target_ && target_->number == release ? target_ : committed_;
+}
+
+const config::Group& Group::config_of(ReleaseId release) const {
+  return release_of(release)->config;
+}
+
 void Group::carry_out(const effect::Spawn& spawn) {
-  const ReleasePtr& release = target_ && target_->number == spawn.release ? target_ : committed_;
+  const GroupReleasePtr release = release_of(spawn.release);
   channel::Boot boot;
   boot.slot = spawn.slot;
   boot.generation = ++generations_[spawn.slot];
@@ -155,8 +206,8 @@ void Group::carry_out(const effect::Spawn& spawn) {
   Process& process = processes_[spawn.worker];
   process.generation = boot.generation;
   try {
-    process.process =
-        WorkerProcess::start(context_, boot, listeners_.of_slot(spawn.slot), std::move(hooks));
+    process.process = WorkerProcess::start(
+        context_, boot, listeners_.of_slot(spawn.slot, release->config.listen), std::move(hooks));
     log(Level::debug, spawn.slot, process.process->pid(), "started");
   } catch (const std::exception& error) {
     log(Level::error, spawn.slot, 0, fmt::format("cannot start a worker: {}", error.what()));
@@ -182,7 +233,8 @@ void Group::carry_out(const effect::Probe& probe) {
     if (*alive != nullptr)
       (*alive)->apply((*alive)->machine_.worker_probed(id, passed, why, now()));
   };
-  const config::Reload& reload = (target_ ? target_ : committed_)->config.reload;
+  const WorkerView* view = machine_.find(probe.worker);
+  const config::Reload& reload = config_of(view == nullptr ? 0 : view->release).reload;
   try {
     auto [ours, theirs] = os::make_socket_pair(SOCK_STREAM);
     process->send(make_message(Kind::probe), {theirs.get()});
@@ -250,66 +302,19 @@ void Group::carry_out(const effect::Restarting& restarting) {
                                : fmt::format("next start in {} ms", restarting.delay.count());
   log(restarting.crash_loop ? Level::error : Level::warning, restarting.slot, 0,
       restarting.crash_loop ? "crash-loop: " + when : when);
-}
-
-void Group::carry_out(const effect::Progress& progress) {
-  using control::EventKind;
-  control::RolloutEvent event;
-  event.group = name();
-  event.slot = progress.slot;
-  event.text = progress.text;
-  if (const WorkerProcess* process = find(progress.worker)) {
-    event.pid = process->pid();
-    event.build = process->build().substr(0, 12);
-  }
-  switch (progress.step) {
-    case Step::slot_starting:
-      event.kind = EventKind::slot_starting;
-      break;
-    case Step::slot_ready:
-      event.kind = EventKind::slot_ready;
-      break;
-    case Step::slot_draining:
-      event.kind = EventKind::slot_draining;
-      event.old_pid = std::exchange(event.pid, std::nullopt);
-      break;
-    case Step::slot_replaced:
-      event.kind = EventKind::slot_replaced;
-      event.cut = progress.cut;
-      event.handed_over = std::exchange(handed_over_[progress.slot], 0);
-      if (progress.cut > 0) {
-        log(Level::warning, progress.slot, 0,
-            fmt::format("cut at the drain timeout: {} connection(s)", progress.cut));
-      }
-      break;
-    case Step::slot_failed:
-      event.kind = EventKind::slot_failed;
-      if (progress.text.empty()) event.text = last_exits_[progress.slot].value_or("");
-      log(Level::error, progress.slot, event.pid.value_or(0),
-          fmt::format("successor failed: {}", event.text));
-      break;
-    case Step::reverting:
-      event.kind = EventKind::message;
-      event.text = "giving up: every slot keeps the old build, or goes back to it";
-      event.slot.reset();
-      break;
-  }
-  if (on_event_) on_event_(std::move(event));
-}
-
-void Group::carry_out(const effect::RollDone& done) {
-  if (done.outcome == Outcome::done) committed_ = target_;
-  target_ = nullptr;
-  on_event_ = nullptr;
-  // Not from here: what follows may roll this group again.
-  boost::asio::post(context_.io, [rolled = std::exchange(on_rolled_, nullptr), done] {
-    if (rolled) rolled(done.outcome, done.text);
+  if (!restarting.crash_loop || !hooks_.crash_looping) return;
+  // Not from here: what follows may roll this group.
+  boost::asio::post(context_.io, [alive = alive_] {
+    if (*alive != nullptr) (*alive)->hooks_.crash_looping((*alive)->name());
   });
 }
 
 void Group::carry_out(const effect::Stopped&) {
   boost::asio::post(context_.io, [alive = alive_] {
-    if (*alive != nullptr && (*alive)->hooks_.stopped) (*alive)->hooks_.stopped();
+    if (*alive == nullptr) return;
+    // It may end this object.
+    const auto stopped = (*alive)->hooks_.stopped;
+    if (stopped) stopped(std::string((*alive)->name()));
   });
 }
 
@@ -334,18 +339,22 @@ void Group::on_gone(WorkerId worker, const WorkerEnd& end) {
   const bool expected = (end.said_stopped && view->draining && !end.status.signalled) ||
                         (view->killed && view->role != Role::current);
   const bool by_itself = end.said_stopped && !view->draining && !end.status.signalled;
-  const std::string words = by_itself ? "SIGTERM from outside: it drained and stopped"
-                                      : describe_end(end, process->build());
+  const std::string words =
+      by_itself       ? "SIGTERM from outside: it drained and stopped"
+      : view->aborted ? "hang (no turn of its event loop): " + describe_end(end, process->build())
+                      : describe_end(end, process->build());
   if (expected) {
     log(Level::info, slot, process->pid(), words);
   } else {
     last_exits_[slot] = words;
     log(Level::error, slot, process->pid(), "ended: " + words);
+    if (!by_itself) report_crash(*view, found->second, end, words);
   }
   if (view->draining && !end.said_stopped) {
     // Whoever was still connected noticed.
     apply(machine_.worker_drained(worker, view->cut + process->page().connections.get(), now()));
   }
+  if (machine_.stopping()) cut_at_stop_ += machine_.find(worker)->cut;
   processes_.erase(found);
   apply(machine_.worker_gone(worker, words, now()));
   had_outcome(slot);

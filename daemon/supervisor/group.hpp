@@ -12,42 +12,87 @@
 #include <vector>
 
 #include "control/api.hpp"
+#include "supervisor/canary.hpp"
 #include "supervisor/group_machine.hpp"
+#include "supervisor/health.hpp"
 #include "supervisor/listeners.hpp"
 #include "supervisor/release.hpp"
+#include "supervisor/surge.hpp"
 #include "supervisor/worker_process.hpp"
 
 namespace appserver::supervisor {
 
+// How a group is to be brought to another release.
+struct RollOrder {
+  GroupReleasePtr release;
+  Replace replace = Replace::all;
+  SurgePlan surge;
+  config::Canary canary;
+  bool way_back = false;  // no deadline then: there is nothing to go back to
+};
+
+// How far that is.
+struct RollProgress {
+  std::uint32_t slots = 0;
+  std::uint32_t slots_done = 0;
+  std::optional<Time> hold_until;  // a canary is watched
+  bool waits = false;              // for a person: the canary was inconclusive
+};
+
 class Group final {
  public:
   struct Hooks {
-    std::function<void()> changed;  // a worker became ready, or ended
-    std::function<void()> stopped;  // no worker is left after stop()
+    std::function<void()> changed;                          // a worker became ready, or ended
+    std::function<void(const std::string& group)> stopped;  // no worker is left after stop()
+    std::function<void(const std::string& group)> crash_looping;
+    // A worker ended, or was ended, without having been told to. Its page holds the crash note.
+    std::function<void(control::CrashRecord, std::shared_ptr<WorkerProcess>)> crashed;
   };
   using OnEvent = std::function<void(control::RolloutEvent)>;
   using OnRolled = std::function<void(Outcome, const std::string& why)>;
+  using OnRecycled = std::function<void(bool replaced, const std::string& why, std::uint64_t cut)>;
+
+  enum class Begin {
+    start,  // by start(), without a rollout
+    roll,   // by roll(), with every gate
+  };
 
   // Opens the listeners. Throws naming the address that cannot be had.
-  Group(const SpawnContext& context, ReleasePtr release, config::LogLevel log_level, Hooks hooks);
+  Group(const SpawnContext& context, GroupReleasePtr release, config::LogLevel log_level,
+        Hooks hooks, Begin begin = Begin::start);
   Group(const Group&) = delete;
   Group& operator=(const Group&) = delete;
   ~Group();
 
   void start();
-  // Replaces all workers by `release`; only while idle. `rolled` is called once, and with it the
-  // release is the group's own if the outcome is done.
-  void roll(ReleasePtr release, OnEvent on_event, OnRolled rolled);
+  // Opens addresses that the release needs beside those in use; throws naming the one that cannot
+  // be had. close_unused() takes that back, or closes what is not needed any more.
+  void open_for(const config::Group& config);
+  void close_unused();
+  // Brings the group to the order's release; only while idle. `rolled` is called once, and with it
+  // the release is the group's own if the outcome is done.
+  void roll(const RollOrder& order, OnEvent on_event, OnRolled rolled);
+  // Both false where there is nothing of the kind under way.
+  bool abort(const std::string& why);
+  bool proceed(const std::string& who);
+  // A fresh worker takes the slot over. Gives why not, or calls `done` later.
+  std::string recycle(std::uint32_t slot, OnEvent on_event, OnRecycled done);
   // A reload left this group alone.
   void tell_kept();
   void stop(bool fast);
 
   const std::string& name() const { return committed_->config.name; }
-  const ReleasePtr& release() const { return committed_; }
+  const GroupReleasePtr& release() const { return committed_; }
   bool rolling() const { return machine_.rolling(); }
+  bool going_back() const { return machine_.going_back(); }
+  RollProgress progress() const;
+  // Resident bytes of its largest worker.
+  std::uint64_t largest_worker() const;
   // Every slot has had a ready worker or a failure: the start is over.
   bool start_is_over() const { return first_outcomes_ >= committed_->config.count; }
   std::uint32_t ready_count() const { return machine_.ready_count(); }
+  // Connections that stop() had to cut so far.
+  std::uint64_t cut_at_stop() const { return cut_at_stop_; }
   control::GroupStatus status() const;
 
  private:
@@ -57,6 +102,7 @@ class Group final {
   };
 
   void apply(const Effects& effects);
+  void make_room(std::uint32_t slots);
   void carry_out(const effect::Spawn& spawn);
   void carry_out(const effect::Probe& probe);
   void carry_out(const effect::Serve& serve);
@@ -66,13 +112,28 @@ class Group final {
   void carry_out(const effect::Reclaim& reclaim);
   void carry_out(const effect::Restarting& restarting);
   void carry_out(const effect::Progress& progress);
+  void carry_out(const effect::CanaryHold& hold);
+  void carry_out(const effect::CanaryDue& due);
+  void carry_out(const effect::Retire& retire);
+  void carry_out(const effect::Close& close);
   void carry_out(const effect::RollDone& done);
+  void carry_out(const effect::Recycled& recycled);
   void carry_out(const effect::Stopped& stopped);
   void on_message(WorkerId worker, const channel::Message& message);
   void on_gone(WorkerId worker, const WorkerEnd& end);
   void had_outcome(std::uint32_t slot);
   void arm_timer();
   void on_deadline();
+  void arm_health_check();
+  void check_health();
+  void check_heartbeat(WorkerId worker, const WorkerView& view, const WorkerProcess& process);
+  void recycle_if_due(WorkerId worker, const WorkerProcess& process);
+  std::map<WorkerId, CanarySample> sample() const;
+  void report_crash(const WorkerView& view, const Process& ended, const WorkerEnd& end,
+                    const std::string& words);
+  const config::Group& config_of(ReleaseId release) const;
+  GroupReleasePtr release_of(ReleaseId release) const;
+  void emit(control::RolloutEvent event);
   void log(telemetry::Level level, std::uint32_t slot, pid_t pid, const std::string& text);
   WorkerProcess* find(WorkerId worker);
   control::WorkerStatus worker_status(WorkerId worker, const WorkerView& view) const;
@@ -82,11 +143,16 @@ class Group final {
   const SpawnContext& context_;
   config::LogLevel log_level_;
   Hooks hooks_;
-  ReleasePtr committed_;
-  ReleasePtr target_;  // while rolling
+  GroupReleasePtr committed_;
+  GroupReleasePtr target_;  // while rolling
+  config::Canary canary_;   // of the rollout at hand
+  std::optional<Time> hold_until_;
+  std::map<WorkerId, CanarySample> at_hold_;
   Listeners listeners_;
   GroupMachine machine_;
   boost::asio::steady_timer timer_;
+  boost::asio::steady_timer health_timer_;
+  OwnStall own_stall_;
   std::map<WorkerId, Process> processes_;
   std::vector<std::uint64_t> generations_;
   std::vector<std::optional<std::string>> last_exits_;
@@ -95,6 +161,10 @@ class Group final {
   std::uint32_t first_outcomes_ = 0;
   OnEvent on_event_;
   OnRolled on_rolled_;
+  OnRecycled on_recycled_;
+  std::optional<Time> no_recycling_before_;
+  std::uint64_t recycled_ = 0;
+  std::uint64_t cut_at_stop_ = 0;
   // Handlers that come after this object is gone find it empty.
   std::shared_ptr<Group*> alive_ = std::make_shared<Group*>(this);
 };

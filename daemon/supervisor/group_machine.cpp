@@ -20,7 +20,8 @@ const WorkerView* GroupMachine::find(WorkerId worker) const {
 
 bool GroupMachine::serves(WorkerId id) const {
   const WorkerView* worker = find(id);
-  return worker != nullptr && worker->gate == Gate::open && !worker->draining && !worker->killed;
+  return worker != nullptr && worker->gate == Gate::open && !worker->draining && !worker->killed &&
+         !worker->stalled;
 }
 
 std::uint32_t GroupMachine::ready_count() const {
@@ -37,14 +38,6 @@ Effects GroupMachine::start(ReleaseId release, Time now) {
   return finish(now, std::move(effects));
 }
 
-Effects GroupMachine::roll(ReleaseId release, GroupPolicy policy, Time now) {
-  policy.count = policy_.count;
-  rollout_ = Rollout{release, slots_.front().release, policy_, false, false, {}};
-  policy_ = policy;
-  for (SlotView& slot : slots_) slot.pending = true;
-  return finish(now, {});
-}
-
 Effects GroupMachine::stop(bool fast, Time now) {
   Effects effects;
   stopping_ = true;
@@ -52,7 +45,10 @@ Effects GroupMachine::stop(bool fast, Time now) {
     effects.push_back(RollDone{Outcome::stopped, "the daemon is stopping"});
     rollout_.reset();
   }
-  for (SlotView& slot : slots_) slot.next_try.reset();
+  for (std::uint32_t index = 0; index < slots_.size(); ++index) {
+    slots_[index].next_try.reset();
+    end_recycling(index, slots_[index].successor == 0, "the daemon is stopping", 0, effects);
+  }
   for (auto& [id, worker] : workers_) {
     if (worker.killed) continue;
     if (worker.gate != Gate::open) {
@@ -122,43 +118,61 @@ void GroupMachine::open_gate(WorkerId id, Time now, Effects& effects) {
   WorkerView& worker = workers_.at(id);
   worker.gate = Gate::open;
   worker.deadline.reset();
-  slots_[worker.slot].policy.became_ready(now);
+  SlotView& slot = slots_[worker.slot];
+  slot.policy.became_ready(now);
   effects.push_back(Serve{id});
+  // The way back of this slot is over.
+  if (std::exchange(slot.awaited, false) && slot.retiring == 0) {
+    effects.push_back(
+        Progress{Step::slot_replaced, worker.slot, id, {}, std::exchange(slot.cut, 0)});
+  }
 }
 
 void GroupMachine::promote(WorkerId id, Time now, Effects& effects) {
   WorkerView& worker = workers_.at(id);
-  SlotView& slot = slots_[worker.slot];
+  const std::uint32_t index = worker.slot;
+  SlotView& slot = slots_[index];
   const WorkerId old = std::exchange(slot.current, id);
   slot.successor = 0;
   slot.release = worker.release;
   slot.pending = false;
   slot.next_try.reset();
-  slot.policy = RestartPolicy{};
+  slot.replaced = rollout_.has_value();
+  if (slot.replaced) slot.policy = RestartPolicy{};
   worker.role = Role::current;
   open_gate(id, now, effects);
-  effects.push_back(Progress{Step::slot_ready, worker.slot, id, {}, 0});
-  if (find(old) == nullptr) {
-    effects.push_back(Progress{Step::slot_replaced, worker.slot, id, {}, 0});
+  effects.push_back(Progress{Step::slot_ready, index, id, {}, 0});
+  if (find(old) != nullptr) {
+    dismiss(old, id, "its successor is ready", now, effects);
     return;
   }
-  workers_.at(old).role = Role::retiring;
-  slot.retiring = old;
-  if (workers_.at(old).gate == Gate::open) {
-    drain(old, id, policy_.drain_timeout, now, effects);
-    effects.push_back(Progress{Step::slot_draining, worker.slot, old, {}, 0});
-  } else {
-    kill(old, "its successor is ready", effects);
+  if (rollout_)
+    effects.push_back(Progress{Step::slot_replaced, index, id, {}, std::exchange(slot.cut, 0)});
+  end_recycling(index, true, {}, 0, effects);
+}
+
+// The current worker of a slot, or the one that was, goes.
+void GroupMachine::dismiss(WorkerId id, WorkerId successor, const std::string& why, Time now,
+                           Effects& effects) {
+  WorkerView& worker = workers_.at(id);
+  worker.role = Role::retiring;
+  slots_[worker.slot].retiring = id;
+  if (worker.killed || worker.aborted) return;
+  if (worker.gate != Gate::open) {
+    kill(id, why, effects);
+    return;
   }
+  drain(id, successor, policy_.drain_timeout, now, effects);
+  effects.push_back(Progress{Step::slot_draining, worker.slot, id, {}, 0});
 }
 
 void GroupMachine::drain(WorkerId id, WorkerId successor, milliseconds timeout, Time now,
                          Effects& effects) {
   WorkerView& worker = workers_.at(id);
   const Time deadline = now + timeout + kDrainGrace;
-  // Told again to hurry, it never gets more time.
-  if (!std::exchange(worker.draining, true) || deadline < worker.deadline)
-    worker.deadline = deadline;
+  worker.draining = true;
+  // Told again to hurry, or dying of SIGABRT, it never gets more time.
+  if (!worker.deadline || deadline < *worker.deadline) worker.deadline = deadline;
   effects.push_back(Drain{id, successor, timeout});
 }
 
@@ -181,49 +195,52 @@ Effects GroupMachine::worker_suspect(WorkerId id, const std::string& why, Time n
   return finish(now, std::move(effects));
 }
 
+Effects GroupMachine::worker_stalled(WorkerId id, bool end, Time now) {
+  Effects effects;
+  const auto found = workers_.find(id);
+  if (found == workers_.end() || found->second.gate != Gate::open || found->second.killed)
+    return effects;
+  WorkerView& worker = found->second;
+  worker.stalled = true;
+  if (end && !std::exchange(worker.aborted, true)) {
+    const Time deadline = now + kAbortGrace;
+    if (!worker.deadline || deadline < *worker.deadline) worker.deadline = deadline;
+    effects.push_back(Signal{id, SIGABRT, "its event loop stands still"});
+  }
+  return finish(now, std::move(effects));
+}
+
+Effects GroupMachine::worker_moves(WorkerId id, Time now) {
+  const auto found = workers_.find(id);
+  if (found == workers_.end() || found->second.aborted) return {};
+  found->second.stalled = false;
+  return finish(now, {});
+}
+
+bool GroupMachine::can_recycle(WorkerId id) const {
+  if (rollout_ || stopping_ || !serves(id)) return false;
+  return steps_in_progress() == 0 && slots_[find(id)->slot].current == id;
+}
+
+Effects GroupMachine::recycle(WorkerId id, Time now) {
+  Effects effects;
+  if (!can_recycle(id)) return effects;
+  const std::uint32_t index = find(id)->slot;
+  slots_[index].recycling = true;
+  slots_[index].successor = spawn(index, slots_[index].release, Role::successor, now, effects);
+  return finish(now, std::move(effects));
+}
+
+void GroupMachine::end_recycling(std::uint32_t index, bool replaced, const std::string& text,
+                                 std::uint64_t cut, Effects& effects) {
+  if (!std::exchange(slots_[index].recycling, false)) return;
+  effects.push_back(Recycled{index, replaced, replaced ? std::string() : text, cut});
+}
+
 Effects GroupMachine::worker_drained(WorkerId id, std::uint64_t cut, Time now) {
   const auto found = workers_.find(id);
   if (found != workers_.end()) found->second.cut = cut;
   return finish(now, {});
-}
-
-void GroupMachine::candidate_failed(WorkerId id, const std::string& why, Time now,
-                                    Effects& effects) {
-  const std::uint32_t index = workers_.at(id).slot;
-  SlotView& slot = slots_[index];
-  workers_.at(id).role = Role::retiring;
-  slot.successor = 0;
-  if (rollout_) effects.push_back(Progress{Step::slot_failed, index, id, why, 0});
-  kill(id, "it failed to become ready", effects);
-  if (slot.current == 0 && !stopping_) slot.next_try = now;
-  if (!rollout_) return;
-  if (!rollout_->reverting) {
-    rollout_failed(index, why, now, effects);
-    return;
-  }
-  rollout_->stuck = true;
-  // Not tried again: what the slot runs now is what it keeps.
-  slot.release = rollout_->target;
-  slot.pending = false;
-}
-
-void GroupMachine::rollout_failed(std::uint32_t index, const std::string& why, Time now,
-                                  Effects& effects) {
-  rollout_->reverting = true;
-  rollout_->reason = fmt::format("slot {}: {}", index, why);
-  rollout_->target = rollout_->before;
-  policy_ = rollout_->policy_before;
-  for (SlotView& slot : slots_) {
-    // Its worker may be one that an earlier, partial rollout left behind.
-    const WorkerView* current = find(slot.current);
-    slot.pending = (current == nullptr ? slot.release : current->release) != rollout_->target;
-    if (slot.successor == 0) continue;
-    const WorkerId abandoned = std::exchange(slot.successor, 0);
-    workers_.at(abandoned).role = Role::retiring;
-    kill(abandoned, "the rollout was given up", effects);
-    if (slot.current == 0) slot.next_try = now;
-  }
-  effects.push_back(Progress{Step::reverting, index, 0, rollout_->reason, 0});
 }
 
 void GroupMachine::current_gone(std::uint32_t index, WorkerId id, const std::string& why, Time now,
@@ -233,20 +250,39 @@ void GroupMachine::current_gone(std::uint32_t index, WorkerId id, const std::str
   if (stopping_) return;
   ++slot.restarts;
   const milliseconds delay = slot.policy.failed(now, chance_());
-  if (rollout_ && !rollout_->reverting && !slot.pending) {
+  if (rollout_ && std::exchange(slot.awaited, false)) rollout_->stuck = true;
+  if (can_abort() && slot.replaced) {
     // The new build does not hold: to go on would take the old workers that do.
     effects.push_back(Progress{Step::slot_failed, index, id, why, 0});
     rollout_failed(index, why, now, effects);
   }
-  // A successor that is coming up takes the slot; if it fails, the restart is due then.
-  if (slot.successor != 0) return;
+  // A slot that is being taken away gets no other worker; one whose successor is coming up has it.
+  if (is_doomed(index) || slot.successor != 0) return;
   if (rollout_ && rollout_->reverting && slot.pending) {
     // No worker is left to take over from: the restart is the way back.
     slot.release = rollout_->target;
     slot.pending = false;
+    slot.awaited = true;
   }
   slot.next_try = now + delay;
   effects.push_back(Restarting{index, delay, slot.policy.in_crash_loop(now)});
+}
+
+void GroupMachine::retiring_gone(std::uint32_t index, const WorkerView& worker, Time now,
+                                 Effects& effects) {
+  SlotView& slot = slots_[index];
+  slot.retiring = 0;
+  if (slot.recycling) {
+    end_recycling(index, true, {}, worker.cut, effects);
+  } else if (rollout_ && past_return() && index >= policy_.count) {
+    effects.push_back(Progress{Step::slot_removed, index, 0, {}, worker.cut});
+  } else if (rollout_ && slot.emptied) {
+    slot.cut = worker.cut;  // told when the slot has a worker again
+    if (!slot.pending) slot.next_try = now;
+    slot.emptied = slot.pending;
+  } else if (rollout_) {
+    effects.push_back(Progress{Step::slot_replaced, index, slot.current, {}, worker.cut});
+  }
 }
 
 Effects GroupMachine::worker_gone(WorkerId id, const std::string& why, Time now) {
@@ -255,21 +291,10 @@ Effects GroupMachine::worker_gone(WorkerId id, const std::string& why, Time now)
   if (found == workers_.end()) return effects;
   const WorkerView worker = found->second;
   SlotView& slot = slots_[worker.slot];
-  if (slot.successor == id) {
-    candidate_failed(id, why, now, effects);
-    // It is gone already: there is nobody to kill.
-    std::erase_if(effects, [id](const Effect& effect) {
-      const auto* signal = std::get_if<Signal>(&effect);
-      return signal != nullptr && signal->worker == id;
-    });
-  }
+  found->second.killed = true;  // there is nobody left to signal
+  if (slot.successor == id) candidate_failed(id, why, now, effects);
   workers_.erase(id);
-  if (slot.retiring == id) {
-    slot.retiring = 0;
-    if (rollout_ && serves(slot.current)) {
-      effects.push_back(Progress{Step::slot_replaced, worker.slot, slot.current, {}, worker.cut});
-    }
-  }
+  if (slot.retiring == id) retiring_gone(worker.slot, worker, now, effects);
   for (SlotView& other : slots_) {
     if (other.lent_to == id) other.lent_to = 0;
   }
@@ -281,6 +306,8 @@ void GroupMachine::overdue(WorkerId id, Time now, Effects& effects) {
   WorkerView& worker = workers_.at(id);
   if (worker.gate == Gate::settling) {
     promote(id, now, effects);
+  } else if (worker.aborted) {
+    kill(id, "it did not die of SIGABRT", effects);
   } else if (worker.draining) {
     kill(id, "it did not end in time", effects);
   } else if (worker.role == Role::successor) {
@@ -312,6 +339,7 @@ Effects GroupMachine::tick(Time now) {
     slot.next_try.reset();
     slot.current = spawn(index, slot.release, Role::current, now, effects);
   }
+  tick_rollout(now, effects);
   return finish(now, std::move(effects));
 }
 
@@ -322,51 +350,40 @@ std::optional<Time> GroupMachine::next_deadline() const {
   };
   for (const auto& [id, worker] : workers_) consider(worker.deadline);
   for (const SlotView& slot : slots_) consider(slot.next_try);
+  if (!rollout_) return next;
+  consider(rollout_->phase_over);
+  if (can_abort()) consider(rollout_->deadline);
   return next;
 }
 
-void GroupMachine::advance(Time now, Effects& effects) {
-  if (!rollout_ || stopping_) return;
-  std::uint32_t in_progress = static_cast<std::uint32_t>(
-      std::ranges::count_if(slots_, [this](const SlotView& s) { return step_in_progress(s); }));
-  // A killed candidate still takes memory until it is gone: it counts.
-  for (const auto& [id, worker] : workers_) {
-    if (worker.killed && slots_[worker.slot].retiring != id && slots_[worker.slot].current != id)
-      ++in_progress;
+WorkerId GroupMachine::serving_sibling(std::uint32_t index) const {
+  const bool only_those_that_stay = rollout_ && past_return();
+  // The next one in a circle, so that several dead slots do not all land on one.
+  for (std::size_t step = 1; step < slots_.size(); ++step) {
+    const std::size_t other = (index + step) % slots_.size();
+    if (only_those_that_stay && other >= policy_.count) continue;
+    if (serves(slots_[other].current)) return slots_[other].current;
   }
-  bool needed = false;
-  for (std::uint32_t index = 0; index < slots_.size(); ++index) {
-    SlotView& slot = slots_[index];
-    if (!slot.pending) continue;
-    needed = true;
-    if (step_in_progress(slot) || in_progress >= policy_.surge) continue;
-    slot.next_try.reset();
-    slot.successor = spawn(index, rollout_->target, Role::successor, now, effects);
-    ++in_progress;
-  }
-  if (needed || in_progress > 0) return;
-  const Rollout over = *std::exchange(rollout_, std::nullopt);
-  const Outcome outcome = !over.reverting ? Outcome::done
-                          : over.stuck    ? Outcome::partial
-                                          : Outcome::rolled_back;
-  effects.push_back(RollDone{outcome, over.reason});
+  return 0;
+}
+
+void GroupMachine::reclaim(std::uint32_t index, Effects& effects) {
+  const WorkerId holder = std::exchange(slots_[index].lent_to, 0);
+  const WorkerView* worker = find(holder);
+  // One that drains has let go of everything; one that stands still does so when it moves again.
+  if (worker != nullptr && !worker->draining && !worker->killed)
+    effects.push_back(Reclaim{index, holder});
 }
 
 void GroupMachine::lend(Effects& effects) {
   for (std::uint32_t index = 0; index < slots_.size(); ++index) {
     SlotView& slot = slots_[index];
-    if (slot.lent_to != 0 && (serves(slot.current) || !serves(slot.lent_to) || stopping_)) {
-      if (serves(slot.lent_to)) effects.push_back(Reclaim{index, slot.lent_to});
-      slot.lent_to = 0;
-    }
-    if (stopping_ || slot.lent_to != 0 || serves(slot.current)) continue;
-    // The next serving sibling in a circle, so that several dead slots do not all land on one.
-    for (std::size_t step = 1; step < slots_.size() && slot.lent_to == 0; ++step) {
-      const WorkerId sibling = slots_[(index + step) % slots_.size()].current;
-      if (!serves(sibling)) continue;
-      slot.lent_to = sibling;
-      effects.push_back(Lend{index, sibling});
-    }
+    if (slot.lent_to != 0 && (serves(slot.current) || !serves(slot.lent_to) || stopping_))
+      reclaim(index, effects);
+    const bool closing = rollout_ && rollout_->phase == Phase::closing && index >= policy_.count;
+    if (stopping_ || closing || slot.lent_to != 0 || serves(slot.current)) continue;
+    slot.lent_to = serving_sibling(index);
+    if (slot.lent_to != 0) effects.push_back(Lend{index, slot.lent_to});
   }
 }
 

@@ -12,12 +12,25 @@
 //                                                                     or RestartPolicy restarts
 //   open            gone, new in a rollout -                          the rollout reverts
 //   open            gone                   -                          RestartPolicy restarts
+//   open            hangs                  open, stalled              Lend, SIGABRT, later SIGKILL
 //   draining        gone                   -                          the next slot's step begins
 //   draining        its deadline           -                          Signal
+//
+//   rollout         event                  next
+//   stepping        canary slots done      holding                    CanaryHold
+//   holding         its time is over       judging                    CanaryDue
+//   judging         proceed / worse / wait stepping / reverting / waiting
+//   waiting         proceed()              stepping
+//   all of these    abort(), its deadline, reverting
+//                   a failure
+//   stepping        all slots done         retiring, where it shrinks Retire, Drain(old -> sibling)
+//   retiring        queues are empty       closing                    Reclaim
+//   closing         nobody holds them      over                       Close, RollDone
 // clang-format on
 //
 // A rollout that fails leaves the slots that were not replaced as they are and replaces the others
-// by the release before. There, too, each slot is tried once: one that fails keeps what it runs.
+// by the release before. There, too, each slot is tried once: one that fails keeps what it runs,
+// and one that has no worker any more is restarted. Once it retires slots it cannot fail any more.
 #pragma once
 
 #include <cstdint>
@@ -38,13 +51,33 @@ using ReleaseId = std::uint64_t;
 struct GroupPolicy {
   std::uint32_t count = 1;
   std::uint32_t surge = 1;
+  bool stop_first = false;  // a slot's old worker goes before the new one starts
   milliseconds start_timeout{30'000};
   milliseconds min_ready{0};
   milliseconds drain_timeout{30'000};
   bool probe = false;
+  milliseconds deadline{0};  // of a rollout, the hold not counted; 0: none
+  std::uint32_t canary = 0;  // slots that are replaced first and then held; 0: none
+  milliseconds hold{0};
 };
 
-enum class Step { slot_starting, slot_ready, slot_draining, slot_replaced, slot_failed, reverting };
+// What a roll() does with workers that are there.
+enum class Replace {
+  all,
+  none,  // they stay: only the number of slots changes
+};
+
+enum class CanaryAction { proceed, roll_back, wait };
+
+enum class Step {
+  slot_starting,
+  slot_ready,
+  slot_draining,
+  slot_replaced,
+  slot_removed,
+  slot_failed,
+  reverting
+};
 enum class Outcome { done, rolled_back, partial, stopped };
 
 namespace effect {
@@ -89,16 +122,36 @@ struct Progress {
   std::string text;
   std::uint64_t cut = 0;
 };
+struct CanaryHold {
+  Time until;
+};
+struct CanaryDue {};
+// New connections are to go to the queues of the first `slots` slots only.
+struct Retire {
+  std::uint32_t slots;
+};
+// The other slots are empty: their sockets go.
+struct Close {
+  std::uint32_t slots;
+};
 struct RollDone {
   Outcome outcome;
   std::string text;
+};
+// What recycle() began is over.
+struct Recycled {
+  std::uint32_t slot;
+  bool replaced;
+  std::string text;  // why not
+  std::uint64_t cut = 0;
 };
 struct Stopped {};
 }  // namespace effect
 
 using Effect = std::variant<effect::Spawn, effect::Probe, effect::Serve, effect::Drain,
                             effect::Signal, effect::Lend, effect::Reclaim, effect::Restarting,
-                            effect::Progress, effect::RollDone, effect::Stopped>;
+                            effect::Progress, effect::CanaryHold, effect::CanaryDue, effect::Retire,
+                            effect::Close, effect::RollDone, effect::Recycled, effect::Stopped>;
 using Effects = std::vector<Effect>;
 
 enum class Gate { starting, probing, settling, open };
@@ -111,6 +164,8 @@ struct WorkerView {
   Role role = Role::current;
   bool draining = false;
   bool killed = false;           // SIGKILL was sent; its end is no surprise
+  bool stalled = false;          // its loop stands still
+  bool aborted = false;          // SIGABRT was sent for that
   std::optional<Time> deadline;  // of the gate, or of the drain
   std::uint64_t cut = 0;
 };
@@ -121,7 +176,12 @@ struct SlotView {
   WorkerId successor = 0;
   WorkerId retiring = 0;
   WorkerId lent_to = 0;
-  bool pending = false;  // the rollout still has to replace its worker
+  bool pending = false;   // the rollout still has to replace its worker
+  bool replaced = false;  // the rollout has: its end counts against the release
+  bool awaited = false;   // the rollout waits for the restart that brings the old release back
+  bool recycling = false;
+  bool emptied = false;  // stop-first: its old worker was told to go, the new one is still to start
+  std::uint64_t cut = 0;  // by its last worker that drained before its successor started
   std::optional<Time> next_try;
   std::uint64_t restarts = 0;
   RestartPolicy policy;
@@ -131,15 +191,34 @@ class GroupMachine final {
  public:
   // A worker told to drain that still runs this long after its deadline is killed.
   static constexpr milliseconds kDrainGrace{5'000};
+  // From SIGABRT to SIGKILL.
+  static constexpr milliseconds kAbortGrace{5'000};
+  // How long a sibling still accepts from the queue of a slot that was taken away: handshakes that
+  // were under way end there. Also how long it is given to let go of the queue.
+  static constexpr milliseconds kQueueLinger{1'000};
 
   // `chance` gives numbers in [0, 1), for jitter.
   GroupMachine(GroupPolicy policy, std::function<double()> chance);
 
   Effects start(ReleaseId release, Time now);
 
-  // Replaces every worker by one of `release`, which may be the one that runs. `policy` holds from
-  // here on, its count aside, unless the rollout fails. Only when not rolling() and not stopping().
-  Effects roll(ReleaseId release, GroupPolicy policy, Time now);
+  // Replaces every worker (or none) by one of `release`, which may be the one that runs, and makes
+  // the number of slots that of `policy`. `policy` holds from here on, unless the rollout fails.
+  // Only when not rolling() and not stopping(). A machine made with a count of 0 starts its group
+  // so: with every gate, and all or nothing.
+  Effects roll(ReleaseId release, GroupPolicy policy, Replace replace, Time now);
+  // The rollout goes back, unless it is past that: false then.
+  bool can_abort() const;
+  Effects abort(const std::string& why, Time now);
+  // The answer to CanaryDue; proceed also ends a wait.
+  Effects canary_judged(CanaryAction action, const std::string& why, Time now);
+  bool going_back() const { return rollout_ && rollout_->reverting; }
+  bool canary_waits() const { return rollout_ && rollout_->phase == Phase::waiting; }
+
+  // A fresh worker of the same release takes the slot of `worker` over. False, and nothing happens,
+  // where something else is under way in the group or the worker does not serve.
+  bool can_recycle(WorkerId worker) const;
+  Effects recycle(WorkerId worker, Time now);
 
   // Ends the group; `fast` cuts what is in flight. May be called again to hurry.
   Effects stop(bool fast, Time now);
@@ -149,6 +228,11 @@ class GroupMachine final {
   // It must not be trusted: a successor that is not open yet fails the rollout, any other is
   // killed.
   Effects worker_suspect(WorkerId worker, const std::string& why, Time now);
+  // Its loop stands still: a sibling accepts in its place. `end`: it is to die of SIGABRT, and soon
+  // of SIGKILL. Only for workers that serve or drain: the gates before have deadlines of their own.
+  Effects worker_stalled(WorkerId worker, bool end, Time now);
+  // It turns again.
+  Effects worker_moves(WorkerId worker, Time now);
   Effects worker_drained(WorkerId worker, std::uint64_t cut, Time now);
 
   // The process ended, or could not be made. `why` is in words.
@@ -166,10 +250,19 @@ class GroupMachine final {
   std::uint32_t ready_count() const;
 
  private:
+  enum class Phase { stepping, holding, judging, waiting, retiring, closing };
+
   struct Rollout {
     ReleaseId target = 0;
     ReleaseId before = 0;
     GroupPolicy policy_before;
+    Phase phase = Phase::stepping;
+    std::optional<Time> deadline;
+    std::optional<Time> phase_over;    // of the hold, or of the emptying of queues
+    std::optional<Time> retire_limit;  // for siblings to come up that could empty them
+    bool looked_after = false;         // the queues are being emptied
+    std::uint32_t started = 0;         // steps
+    bool canary_passed = false;
     bool reverting = false;
     bool stuck = false;  // a slot could not be brought back
     std::string reason;
@@ -180,13 +273,33 @@ class GroupMachine final {
   void settle(WorkerId id, Time now, Effects& effects);
   void promote(WorkerId id, Time now, Effects& effects);
   void drain(WorkerId id, WorkerId successor, milliseconds timeout, Time now, Effects& effects);
+  void dismiss(WorkerId id, WorkerId successor, const std::string& why, Time now, Effects& effects);
   void kill(WorkerId id, const std::string& why, Effects& effects);
   void candidate_failed(WorkerId id, const std::string& why, Time now, Effects& effects);
-  void rollout_failed(std::uint32_t slot, const std::string& why, Time now, Effects& effects);
+  void rollout_failed(std::optional<std::uint32_t> slot, const std::string& why, Time now,
+                      Effects& effects);
+  void abandon(SlotView& slot, const std::string& why, Effects& effects);
   void current_gone(std::uint32_t slot, WorkerId id, const std::string& why, Time now,
                     Effects& effects);
+  void retiring_gone(std::uint32_t slot, const WorkerView& worker, Time now, Effects& effects);
+  void end_recycling(std::uint32_t slot, bool replaced, const std::string& text, std::uint64_t cut,
+                     Effects& effects);
   void overdue(WorkerId id, Time now, Effects& effects);
+  void tick_rollout(Time now, Effects& effects);
   void advance(Time now, Effects& effects);
+  std::uint32_t steps_in_progress() const;
+  bool start_steps(Time now, Effects& effects);
+  void start_step(std::uint32_t slot, Time now, Effects& effects);
+  void retire_current(std::uint32_t slot, const std::string& why, Time now, Effects& effects);
+  void hold_canary(Time now, Effects& effects);
+  void begin_retiring(Time now, Effects& effects);
+  bool queues_are_empty(Time now);
+  void close_queues(Time now, Effects& effects);
+  void end_rollout(Effects& effects);
+  bool past_return() const;
+  bool is_doomed(std::uint32_t slot) const;
+  WorkerId serving_sibling(std::uint32_t slot) const;
+  void reclaim(std::uint32_t slot, Effects& effects);
   void lend(Effects& effects);
   Effects finish(Time now, Effects effects);
   bool step_in_progress(const SlotView& slot) const {

@@ -29,6 +29,7 @@ control::WorkerStatus Group::worker_status(WorkerId worker, const WorkerView& vi
   const SlotView& slot = machine_.slots()[view.slot];
   status.slot = view.slot;
   status.state = view.draining || view.role == Role::retiring ? control::WorkerState::draining
+                 : view.stalled                               ? control::WorkerState::hung
                  : view.gate == Gate::open                    ? control::WorkerState::ready
                                                               : control::WorkerState::starting;
   status.restarts = slot.restarts;
@@ -89,6 +90,8 @@ control::GroupStatus Group::status() const {
   status.ready = machine_.ready_count();
   status.build =
       control::BuildStatus{build.sha256, build.build_id, build.name, build.version, build.abi};
+  status.release = committed_->number;
+  status.recycled = recycled_;
   status.state = state();
   status.reloading = machine_.rolling();
   for (std::uint32_t index = 0; index < machine_.slots().size(); ++index) {

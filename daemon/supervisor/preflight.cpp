@@ -32,7 +32,7 @@ struct Preflight {
 
 }  // namespace
 
-std::shared_ptr<void> run_preflight(const SpawnContext& context, const Release& release,
+std::shared_ptr<void> run_preflight(const SpawnContext& context, const GroupRelease& release,
                                     std::function<void(const std::string&)> done) {
   auto preflight = std::make_shared<Preflight>(context.io);
   preflight->done = std::move(done);
@@ -55,8 +55,9 @@ std::shared_ptr<void> run_preflight(const SpawnContext& context, const Release& 
     if (self->loaded && end.said_stopped && !end.status.signalled) {
       self->finish({});
     } else if (self->late) {
-      self->finish(fmt::format("loading the plugin took longer than start_timeout ({} ms)",
-                               timeout.count()));
+      const bool checking = end.hook == telemetry::Hook::self_check;
+      self->finish(fmt::format("{} took longer than start_timeout ({} ms)",
+                               checking ? "self_check" : "loading the plugin", timeout.count()));
     } else {
       self->finish(describe_end(end, build));
     }

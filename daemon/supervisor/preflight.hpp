@@ -14,7 +14,7 @@ namespace appserver::supervisor {
 
 // Calls `done` once, from the loop, with an empty reason where the plugin loads. The group's
 // start_timeout bounds it. Throws where no process can be started.
-std::shared_ptr<void> run_preflight(const SpawnContext& context, const Release& release,
+std::shared_ptr<void> run_preflight(const SpawnContext& context, const GroupRelease& release,
                                     std::function<void(const std::string& why_not)> done);
 
 }  // namespace appserver::supervisor

@@ -1,35 +1,80 @@
-// The part of a reload that reads files: it may take as long as the disk does, so it runs off the
-// supervisor's loop.
+// The part of a rollout that reads files and decides what changes: it may take as long as the disk
+// does, so it runs off the supervisor's loop.
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "config/config.hpp"
-#include "plugin/store.hpp"
+#include "supervisor/archive.hpp"
 #include "supervisor/release.hpp"
+#include "supervisor/rollout_machine.hpp"
 
 namespace appserver::supervisor {
 
+// What a rollout is asked to do.
+struct RolloutRequest {
+  enum class Kind { reload, rollback, scale };
+
+  Kind kind = Kind::reload;
+  std::vector<std::string> groups;  // empty: all
+  // Also those with reloadable: false, where they are named. Not needed where a rollback names them
+  // or takes a release back.
+  bool force = false;
+  bool changed = false;  // only those whose build or configuration has changed
+  bool watch = false;    // the plugin folder changed: leave quarantined builds alone
+  bool dry_run = false;
+  std::optional<std::uint32_t> canary;
+  std::optional<milliseconds> hold;
+  std::optional<milliseconds> confirm_within;
+  // Rollback: the release; else the newest of those before in which something ran otherwise than
+  // now, with `groups` one of them.
+  std::optional<std::uint64_t> to;
+  std::uint32_t count = 0;   // scale
+  std::string reverts;       // rollback: why the daemon itself goes back; else empty
+  bool waits_along = false;  // the release before waits for a confirm, so this one does
+  std::string who;           // for the log and the history
+
+  friend bool operator==(const RolloutRequest&, const RolloutRequest&) = default;
+};
+
 struct PrepareRequest {
-  config::Config running;
-  std::vector<std::string> groups;  // whose plugin is to be taken in
-  std::uint64_t release = 0;        // number of what comes out
+  RolloutRequest request;
+  config::Config running;                // for its file and `daemon:` section
+  std::vector<GroupReleasePtr> current;  // of every group, in order
+};
+
+enum class WhyKept { unchanged, not_reloadable, not_asked_for, quarantined, unusable };
+
+// One group of the plan; one that is kept may be a group that is not running yet.
+struct GroupPlan {
+  std::string name;
+  Change change = Change::keep;
+  WhyKept why_kept = WhyKept::unchanged;  // where it is kept
+  GroupReleasePtr target;                 // unless it is kept or removed
+  std::string note;                       // why it is kept, or what else a person should know
+  bool notable = false;                   // something is asked for that this rollout does not do
 };
 
 struct Prepared {
-  std::map<std::string, config::Group> configs;  // every group as the file has it now
-  std::map<std::string, ReleasePtr> releases;    // of the requested groups
-  std::string refusal;                           // why nothing may be touched; empty: all is well
+  std::string refusal;          // why nothing may be touched; empty: all is well
+  std::uint64_t release = 0;    // number of what comes out
+  std::uint64_t origin = 0;     // the release gone back to as a whole
+  std::string asked_for;        // fingerprint of the configuration
+  std::string what;             // in the words of the history
+  std::vector<GroupPlan> plan;  // in the order of the wanted configuration; removals last
+  std::vector<GroupPlan> kept() const;
 };
 
 // Throws, naming the key, where workers could not become the user that the group asks for.
 void check_identity(const config::Group& group);
 
-// Reads the configuration again, where there is a file, and stores the plugins of the requested
-// groups. Never throws: what goes wrong is a refusal.
-Prepared prepare(const PrepareRequest& request, plugin::Store& store);
+// Whether workers that run with `running` must be replaced to run with `wanted`.
+bool needs_new_workers(const config::Group& running, const config::Group& wanted);
+
+// Never throws: what goes wrong is a refusal.
+Prepared prepare(const PrepareRequest& request, Archive& archive);
 
 }  // namespace appserver::supervisor

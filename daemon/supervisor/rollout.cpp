@@ -1,13 +1,14 @@
 #include "supervisor/rollout.hpp"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <exception>
 #include <utility>
 
+#include "os/memory.hpp"
+#include "supervisor/listen_socket.hpp"
 #include "supervisor/preflight.hpp"
 
 namespace appserver::supervisor {
@@ -16,24 +17,56 @@ using control::EventKind;
 using control::RolloutEvent;
 using control::RolloutResult;
 
-Rollout::Rollout(RolloutTargets targets, std::string id, std::uint64_t release,
-                 RolloutRequest request, OnDone done)
-    : targets_(targets),
+namespace {
+
+std::string_view words_for(RolloutRequest::Kind kind) {
+  switch (kind) {
+    case RolloutRequest::Kind::rollback:
+      return "rollback";
+    case RolloutRequest::Kind::scale:
+      return "scaling";
+    case RolloutRequest::Kind::reload:
+      break;
+  }
+  return "reload";
+}
+
+}  // namespace
+
+Rollout::Rollout(RolloutTargets targets, std::string id, RolloutRequest request, OnDone done)
+    : targets_(std::move(targets)),
       id_(std::move(id)),
-      release_(release),
       request_(std::move(request)),
-      done_(std::move(done)) {}
+      done_(std::move(done)),
+      prepare_timer_(targets_.context.io) {}
 
 void Rollout::listen(std::shared_ptr<control::EventStream> listener) {
-  if (listener) listeners_.push_back(std::move(listener));
+  if (!listener) return;
+  std::erase_if(listeners_, [](const auto& each) { return each->is_over(); });
+  for (const RolloutEvent& event : history_) listener->send(event);
+  if (done_) listeners_.push_back(std::move(listener));
 }
 
 void Rollout::emit(RolloutEvent event) {
+  if (!done_) return;
   event.rollout = id_;
   event.elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now() - started_);
-  if (event.cut) cut_ += *event.cut;
+  if (event.cut && machine_) machine_->add_cut(*event.cut);
+  log_event(event);
   for (const auto& listener : listeners_) listener->send(event);
+  history_.push_back(std::move(event));
+  if (history_.size() > kMaxHistory) history_.pop_front();
+}
+
+// What no group says of itself; nobody may be listening.
+void Rollout::log_event(const RolloutEvent& event) const {
+  const bool worth_a_line =
+      event.kind == EventKind::group_kept || event.kind == EventKind::group_added ||
+      event.kind == EventKind::group_removed || event.kind == EventKind::rolled_back;
+  if (!worth_a_line) return;
+  targets_.context.log.info("rollout {}: {} {}{}{}", id_, event.group, control::to_word(event.kind),
+                            event.text.empty() ? "" : ": ", event.text);
 }
 
 void Rollout::emit_text(EventKind kind, const std::string& group, const std::string& text) {
@@ -50,96 +83,140 @@ Group* Rollout::find(const std::string& name) const {
   return found == targets_.groups.end() ? nullptr : found->get();
 }
 
-void Rollout::stop(const std::string& why) { finish(RolloutResult::stopped, why); }
+const GroupPlan& Rollout::plan_of(const std::string& name) const {
+  return *std::ranges::find(prepared_.plan, name, &GroupPlan::name);
+}
 
 void Rollout::run() {
   if (!done_) return;
   targets_.context.log.info("rollout {}: asked for by {}", id_, request_.who);
-  emit_text(EventKind::rollout_started, "", fmt::format("asked for by {}", request_.who));
-  if (const std::string refusal = select(); !refusal.empty()) {
-    finish(RolloutResult::refused, refusal);
-    return;
-  }
-  PrepareRequest request{targets_.running, selected_, release_};
+  emit_text(EventKind::rollout_started, "",
+            fmt::format("{} asked for by {}", words_for(request_.kind), request_.who));
+  prepare_timer_.expires_after(kPrepareTimeout);
+  prepare_timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
+    const auto self = weak.lock();
+    if (error || !self || !self->done_) return;
+    self->finish(RolloutResult::refused,
+                 fmt::format("reading the configuration and the plugins took longer than {} s; "
+                             "does a file system hang?",
+                             kPrepareTimeout.count()));
+  });
+  PrepareRequest request{request_, targets_.running, {}};
+  for (const auto& group : targets_.groups) request.current.push_back(group->release());
   boost::asio::post(targets_.files, [self = shared_from_this(), request = std::move(request)] {
-    auto result = std::make_shared<Prepared>(prepare(request, self->targets_.store));
+    auto result = std::make_shared<Prepared>(prepare(request, self->targets_.archive));
     boost::asio::post(self->targets_.context.io,
                       [self, result] { self->prepared(std::move(*result)); });
   });
 }
 
-std::string Rollout::select() {
-  for (const auto& name : request_.groups) {
-    if (find(name) != nullptr) continue;
-    std::vector<std::string> known;
-    for (const auto& group : targets_.groups) known.push_back(group->name());
-    return fmt::format("there is no group '{}'; the groups are: {}", name, fmt::join(known, ", "));
-  }
-  for (const auto& group : targets_.groups) {
-    const bool named = std::ranges::find(request_.groups, group->name()) != request_.groups.end();
-    if (!request_.groups.empty() && !named) continue;
-    const bool rolls = group->release()->config.reloadable || (request_.force && named);
-    (rolls ? selected_ : kept_).push_back(group->name());
-  }
-  return {};
-}
-
 void Rollout::prepared(Prepared result) {
   if (!done_) return;
+  prepare_timer_.cancel();
   prepared_ = std::move(result);
   if (!prepared_.refusal.empty()) {
     finish(RolloutResult::refused, prepared_.refusal);
     return;
   }
-  report_kept();
-  preflight_next();
-}
-
-void Rollout::report_kept() {
-  for (const auto& name : kept_) {
-    Group& group = *find(name);
-    const auto wanted = prepared_.configs.find(name);
-    const bool changed =
-        wanted != prepared_.configs.end() && wanted->second != group.release()->config;
-    emit_text(EventKind::group_kept, name,
-              changed ? fmt::format("reloadable: false; its configuration has changed: "
-                                    "`appserverctl restart {}` applies it",
-                                    name)
-                      : "reloadable: false");
-  }
-}
-
-void Rollout::preflight_next() {
-  if (position_ == selected_.size()) {
-    position_ = 0;
-    roll_next();
+  try {
+    if (request_.dry_run) {
+      check_addresses();
+    } else {
+      open_groups();
+    }
+  } catch (const std::exception& error) {
+    finish(RolloutResult::refused, error.what());
     return;
   }
-  const std::string& name = selected_[position_];
-  const ReleasePtr release = prepared_.releases.at(name);
+  show_plan();
+  std::vector<PlannedChange> plan;
+  for (const GroupPlan& each : prepared_.plan) plan.push_back({each.name, each.change});
+  machine_ = std::make_unique<RolloutMachine>(std::move(plan), request_.dry_run);
+  apply(machine_->begin());
+}
+
+// As open_groups(), without taking clients.
+void Rollout::check_addresses() const {
+  for (const GroupPlan& plan : prepared_.plan) {
+    if (!plan.target) continue;
+    const Group* group = find(plan.name);
+    const std::vector<config::Listen> open =
+        group == nullptr ? std::vector<config::Listen>{} : group->release()->config.listen;
+    for (const config::Listen& listen : plan.target->config.listen) {
+      if (listen.is_unix() || std::ranges::find(open, listen) != open.end()) continue;
+      try {
+        ensure_free(listen);
+      } catch (const std::exception& error) {
+        throw std::runtime_error(fmt::format("groups.{}: {}", plan.name, error.what()));
+      }
+    }
+  }
+}
+
+// Everything that may be refused by the kernel comes before anything that runs is touched.
+void Rollout::open_groups() {
+  for (const GroupPlan& plan : prepared_.plan) {
+    try {
+      if (plan.change == Change::add) added_[plan.name] = targets_.make_group(plan.target);
+      if (plan.change == Change::roll) find(plan.name)->open_for(plan.target->config);
+    } catch (const std::exception& error) {
+      throw std::runtime_error(fmt::format("groups.{}: {}", plan.name, error.what()));
+    }
+  }
+}
+
+SurgePlan Rollout::surge_for(const GroupPlan& plan) const {
+  SurgeInput input;
+  input.surge = plan.target->config.reload.surge;
+  input.reserve = plan.target->config.reload.reserve_memory.value;
+  const Group* group = find(plan.name);
+  input.worker_bytes = group == nullptr ? 0 : group->largest_worker();
+  input.available = os::available_memory().value_or(kUnknownMemory);
+  return plan_surge(input);
+}
+
+config::Canary Rollout::canary_for(const GroupRelease& release) const {
+  config::Canary canary = release.config.reload.canary;
+  // Back to what is known to work.
+  if (request_.kind == RolloutRequest::Kind::rollback) canary.slots = 0;
+  if (request_.canary) canary.slots = *request_.canary;
+  if (request_.hold) canary.hold = *request_.hold;
+  // Somebody must be left to compare with.
+  canary.slots = std::min(canary.slots, std::max(release.config.count - 1, 1U));
+  return canary;
+}
+
+void Rollout::apply(const RolloutEffects& effects) {
+  for (const RolloutEffect& effect : effects) {
+    std::visit([this](const auto& what) { carry_out(what); }, effect);
+  }
+}
+
+void Rollout::carry_out(const rollout_effect::Preflight& preflight) {
+  const GroupReleasePtr release = plan_of(preflight.group).target;
+  const auto passed = [self = shared_from_this(), release](const std::string& why_not) {
+    if (!self->done_) return;
+    const std::string& group = release->config.name;
+    if (!why_not.empty()) {
+      self->failed_group_ = group;
+      self->apply(self->machine_->preflighted(
+          fmt::format("{}: {}", plugin::describe(release->build), why_not)));
+      return;
+    }
+    RolloutEvent event;
+    event.kind = EventKind::preflight;
+    event.group = group;
+    event.build = release->build.sha256.substr(0, 12);
+    event.text = plugin::describe(release->build) + " loads";
+    self->emit(std::move(event));
+    self->apply(self->machine_->preflighted({}));
+  };
   try {
-    preflight_ = run_preflight(
-        targets_.context, *release,
-        [self = shared_from_this(), release](const std::string& why_not) {
-          const std::string& group = self->selected_[self->position_];
-          if (!why_not.empty()) {
-            self->finish(
-                RolloutResult::refused,
-                fmt::format("{}: {}: {}", group, plugin::describe(release->build), why_not));
-            return;
-          }
-          RolloutEvent event;
-          event.kind = EventKind::preflight;
-          event.group = group;
-          event.build = release->build.sha256.substr(0, 12);
-          event.text = plugin::describe(release->build) + " loads";
-          self->emit(std::move(event));
-          ++self->position_;
-          self->preflight_next();
-        });
+    preflight_ = run_preflight(targets_.context, *release, passed);
   } catch (const std::exception& error) {
-    finish(RolloutResult::refused,
-           fmt::format("{}: cannot run the preflight: {}", name, error.what()));
+    boost::asio::post(
+        targets_.context.io,
+        [passed, why = fmt::format("cannot run the preflight: {}", error.what())] { passed(why); });
   }
 }
 
@@ -147,93 +224,99 @@ Group::OnEvent Rollout::forward() {
   return [self = shared_from_this()](RolloutEvent event) { self->emit(std::move(event)); };
 }
 
-void Rollout::roll_next() {
-  if (position_ == selected_.size()) {
-    for (const auto& name : kept_) find(name)->tell_kept();
-    finish_rolled();
-    return;
+void Rollout::carry_out(const rollout_effect::Roll& roll) {
+  const GroupPlan& plan = plan_of(roll.group);
+  const bool added = roll.change == Change::add;
+  if (added) {
+    targets_.groups.push_back(std::move(added_.at(roll.group)));
+    added_.erase(roll.group);
   }
-  Group& group = *find(selected_[position_]);
-  before_[group.name()] = group.release();
+  Group& group = *find(roll.group);
+  before_[roll.group] = group.release();
   RolloutEvent event;
-  event.kind = EventKind::group_started;
-  event.group = group.name();
-  event.build = prepared_.releases.at(group.name())->build.sha256.substr(0, 12);
+  event.kind = added ? EventKind::group_added : EventKind::group_started;
+  event.group = roll.group;
+  event.build = plan.target->build.sha256.substr(0, 12);
   emit(std::move(event));
-  group.roll(prepared_.releases.at(group.name()), forward(),
-             [self = shared_from_this()](Outcome outcome, const std::string& why) {
-               self->rolled(outcome, why);
-             });
-}
-
-void Rollout::finish_rolled() {
-  if (selected_.empty()) {
-    finish(
-        RolloutResult::done,
-        fmt::format("nothing to reload: {} kept (reloadable: false); `appserverctl restart GROUP` "
-                    "replaces their workers, too",
-                    fmt::join(kept_, ", ")));
-    return;
-  }
-  const std::string text =
-      fmt::format("release {} runs in {}", release_, fmt::join(selected_, ", "));
-  if (cut_ == 0) {
-    finish(RolloutResult::done, text);
-    return;
-  }
-  // `done` promises that nobody noticed.
-  finish(RolloutResult::partial,
-         fmt::format("{}, but {} {} cut while draining; see drain_timeout", text, cut_,
-                     cut_ == 1 ? "connection was" : "connections were"));
-}
-
-void Rollout::rolled(Outcome outcome, const std::string& why) {
-  if (!done_) return;
-  const std::string& name = selected_[position_];
-  if (outcome == Outcome::done) {
-    emit_text(EventKind::group_done, name, "");
-    ++position_;
-    roll_next();
-    return;
-  }
-  if (outcome == Outcome::stopped) {
-    finish(RolloutResult::stopped, why);
-    return;
-  }
-  emit_text(EventKind::rolled_back, name, why);
-  reason_ = fmt::format("{}: {}", name, why);
-  stuck_ = outcome == Outcome::partial;
-  before_.erase(name);
-  revert_next();
-}
-
-// The groups that were rolled before the one that failed go back, too: a reload is whole or not at
-// all.
-void Rollout::revert_next() {
-  if (before_.empty()) {
-    finish(stuck_ ? RolloutResult::partial : RolloutResult::rolled_back,
-           stuck_ ? reason_ +
-                        "; not every worker could be brought back to the old build: see "
-                        "appserverctl status"
-                  : reason_);
-    return;
-  }
-  const auto next = before_.begin();
-  const ReleasePtr release = next->second;
-  Group& group = *find(next->first);
-  before_.erase(next);
+  RollOrder order;
+  order.release = plan.target;
+  order.replace = roll.change == Change::resize ? Replace::none : Replace::all;
+  order.surge = surge_for(plan);
+  if (added) order.surge = {plan.target->config.count, false, {}};
+  if (order.surge.stop_first || order.surge.surge < plan.target->config.reload.surge)
+    emit_text(EventKind::message, roll.group, order.surge.text);
+  if (roll.change == Change::roll) order.canary = canary_for(*plan.target);
   group.roll(
-      release, forward(),
-      [self = shared_from_this(), name = group.name()](Outcome outcome, const std::string& why) {
-        if (outcome == Outcome::stopped) {
-          self->finish(RolloutResult::stopped, why);
-          return;
-        }
+      order, forward(),
+      [self = shared_from_this(), name = roll.group](Outcome outcome, const std::string& why) {
         if (!self->done_) return;
-        self->stuck_ = self->stuck_ || outcome != Outcome::done;
-        self->emit_text(EventKind::rolled_back, name, why);
-        self->revert_next();
+        if (outcome == Outcome::done) {
+          self->emit_text(EventKind::group_done, name, "");
+        } else if (outcome != Outcome::stopped) {
+          self->failed_group_ = name;
+          self->emit_text(EventKind::rolled_back, name, why);
+        }
+        self->apply(self->machine_->rolled(outcome, why));
       });
+}
+
+void Rollout::carry_out(const rollout_effect::Revert& revert) {
+  Group& group = *find(revert.group);
+  if (revert.change == Change::add) {
+    // Its end is told by group_stopped().
+    group.stop(false);
+    return;
+  }
+  RollOrder order;
+  order.release = before_.at(revert.group);
+  order.way_back = true;
+  order.replace = revert.change == Change::resize ? Replace::none : Replace::all;
+  order.surge = surge_for(plan_of(revert.group));
+  group.roll(
+      order, forward(),
+      [self = shared_from_this(), name = revert.group](Outcome outcome, const std::string& why) {
+        if (!self->done_) return;
+        self->emit_text(EventKind::rolled_back, name, why);
+        self->apply(self->machine_->reverted(outcome, why));
+      });
+}
+
+void Rollout::carry_out(const rollout_effect::End& end) { find(end.group)->stop(false); }
+
+void Rollout::group_stopped(const std::string& group) {
+  if (!done_ || !machine_) return;
+  const bool reverting = machine_->state() == RolloutMachine::State::reverting;
+  if (const Group* ended = find(group)) machine_->add_cut(ended->cut_at_stop());
+  remove_group(group);
+  if (reverting) {
+    emit_text(EventKind::rolled_back, group, "it is gone again");
+    apply(machine_->reverted(Outcome::done, {}));
+  } else {
+    emit_text(EventKind::group_removed, group, "");
+    apply(machine_->ended(group));
+  }
+}
+
+void Rollout::remove_group(const std::string& name) {
+  std::erase_if(targets_.groups, [&](const auto& group) { return group->name() == name; });
+}
+
+void Rollout::carry_out(const rollout_effect::Finish& done) {
+  if (done.result == RolloutResult::done) {
+    if (end_.release != 0 || prepared_.kept().size() == prepared_.plan.size()) {
+      for (const GroupPlan& plan : prepared_.kept()) {
+        if (request_.dry_run || plan.why_kept != WhyKept::not_reloadable) continue;
+        if (Group* group = find(plan.name)) group->tell_kept();
+      }
+    }
+    finish(done.result, summary());
+  } else if (done.result == RolloutResult::partial && end_.release != 0) {
+    finish(done.result, summary() + ", but " + done.why);
+  } else {
+    if (done.result == RolloutResult::refused && !failed_group_.empty())
+      quarantine_refused(done.why);
+    finish(done.result, done.why);
+  }
 }
 
 void Rollout::finish(RolloutResult result, const std::string& text) {
@@ -247,14 +330,72 @@ void Rollout::finish(RolloutResult result, const std::string& text) {
   } else {
     targets_.context.log.error("{}", verdict);
   }
+  // Refused: addresses that were opened for it are closed again.
+  added_.clear();
+  for (const GroupPlan& plan : prepared_.plan) {
+    Group* group = find(plan.name);
+    if (group != nullptr && !group->rolling()) group->close_unused();
+  }
   RolloutEvent event;
   event.kind = EventKind::done;
   event.result = result;
   event.text = text;
   emit(std::move(event));
+  const auto done = std::exchange(done_, nullptr);
   listeners_.clear();
   preflight_.reset();
-  std::exchange(done_, nullptr)(result);
+  prepare_timer_.cancel();
+  end_.result = result;
+  end_.text = text;
+  end_.watch = request_.watch;
+  for (const GroupPlan& plan : prepared_.plan) {
+    if (plan.change == Change::roll || plan.change == Change::add) end_.rolled.push_back(plan.name);
+    if (plan.notable && !request_.dry_run)
+      end_.not_done.push_back(fmt::format("{}: {}", plan.name, plan.note));
+  }
+  done(end_);
+}
+
+void Rollout::stop(const std::string& why) {
+  if (machine_) {
+    apply(machine_->stop(why));
+  } else {
+    finish(RolloutResult::stopped, why);
+  }
+}
+
+std::string Rollout::abort(const std::string& who) {
+  const std::string why = "aborted by " + who;
+  if (done_ && !machine_) {
+    finish(RolloutResult::refused, why);
+    return fmt::format("{} is refused; nothing was touched", id_);
+  }
+  if (done_ && machine_->state() == RolloutMachine::State::preflight) {
+    apply(machine_->abort(why));
+    return fmt::format("{} is refused; nothing was touched", id_);
+  }
+  Group* group = machine_ ? find(machine_->group()) : nullptr;
+  const bool rolling = done_ && machine_->state() == RolloutMachine::State::rolling;
+  if (rolling && group != nullptr && group->abort(why))
+    return fmt::format("{} goes back; `appserverctl reload watch` shows how far it is", id_);
+  const bool going_back = done_ && machine_ &&
+                          (machine_->state() == RolloutMachine::State::reverting ||
+                           machine_->state() == RolloutMachine::State::recording ||
+                           (group != nullptr && group->going_back()));
+  if (going_back) throw control::Conflict(fmt::format("{} is going back already", id_));
+  throw control::Conflict(done_ ? fmt::format("{} is past the point where it could go back: it "
+                                              "ends by itself, then `appserverctl rollback` can",
+                                              id_)
+                                : std::string("no rollout is running"));
+}
+
+std::string Rollout::proceed(const std::string& who) {
+  Group* group = done_ && machine_ ? find(machine_->group()) : nullptr;
+  if (group != nullptr && group->proceed(who)) {
+    targets_.context.log.info("rollout {}: {} lets the canary go on", id_, who);
+    return fmt::format("{} goes on; `appserverctl reload watch` shows how far it is", id_);
+  }
+  throw control::Conflict("no canary waits for a person");
 }
 
 }  // namespace appserver::supervisor

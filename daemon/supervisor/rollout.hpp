@@ -1,9 +1,10 @@
-// One reload from its request to its verdict: prepare, preflight all, then group after group; on a
-// failure, everything back.
+// One rollout from its request to its verdict: carries out what its machine decides.
 #pragma once
 
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -12,75 +13,108 @@
 
 #include "config/config.hpp"
 #include "control/commands.hpp"
-#include "plugin/store.hpp"
+#include "supervisor/archive.hpp"
 #include "supervisor/group.hpp"
 #include "supervisor/prepare.hpp"
+#include "supervisor/rollout_machine.hpp"
 
 namespace appserver::supervisor {
-
-struct RolloutRequest {
-  std::vector<std::string> groups;  // empty: all
-  bool force = false;               // also those with reloadable: false, where they are named
-  std::string who;                  // for the log
-
-  friend bool operator==(const RolloutRequest&, const RolloutRequest&) = default;
-};
 
 // What a rollout works on; outlives it.
 struct RolloutTargets {
   const SpawnContext& context;
   boost::asio::thread_pool& files;  // one thread: what reads and writes files
-  plugin::Store& store;
+  Archive& archive;                 // for that thread alone
   const config::Config& running;
   std::vector<std::unique_ptr<Group>>& groups;
+  std::function<std::unique_ptr<Group>(GroupReleasePtr)> make_group;
 };
 
 // Lives on the supervisor's loop. Keep it until `done` was called.
 class Rollout final : public std::enable_shared_from_this<Rollout> {
  public:
-  using OnDone = std::function<void(control::RolloutResult)>;
+  // `release` was written, and the view of the archive is of then; only set where that happened.
+  struct End {
+    control::RolloutResult result = control::RolloutResult::failed;
+    std::uint64_t release = 0;        // that is in force because of it; 0: none
+    std::vector<std::string> rolled;  // the groups whose workers are new
+    // "api: build 7659b4c is quarantined ...": what was asked for and is not done.
+    std::vector<std::string> not_done;
+    std::string text;          // of the verdict
+    bool watch = false;        // the plugin folder's change asked for it
+    bool quarantined = false;  // a build that failed is held back from the watcher
+    std::shared_ptr<const ArchiveView> view;
+  };
+  using OnDone = std::function<void(const End&)>;
+  // What a listener may still hear of what has happened.
+  static constexpr std::size_t kMaxHistory = 3'000;
+  // For reading the configuration and storing the plugins: a file system may hang.
+  static constexpr std::chrono::seconds kPrepareTimeout{120};
 
-  Rollout(RolloutTargets targets, std::string id, std::uint64_t release, RolloutRequest request,
-          OnDone done);
+  Rollout(RolloutTargets targets, std::string id, RolloutRequest request, OnDone done);
 
-  // A listener gets all events from now on. It may be added at any time.
+  // A listener gets the events so far, and all from now on. It may be added at any time, also when
+  // all is over.
   void listen(std::shared_ptr<control::EventStream> listener);
   void run();
   // Ends it with the result `stopped`; the groups are being stopped by somebody else.
   void stop(const std::string& why);
+  // Gives what happens now, for the person; throws control::Conflict where nothing can.
+  std::string abort(const std::string& who);
+  std::string proceed(const std::string& who);
+  void group_stopped(const std::string& group);
+
+  const std::string& id() const { return id_; }
   const RolloutRequest& request() const { return request_; }
+  bool is_over() const { return !done_; }
+  control::RolloutStatus status() const;
 
  private:
   void emit(control::RolloutEvent event);
+  void log_event(const control::RolloutEvent& event) const;
   void emit_text(control::EventKind kind, const std::string& group, const std::string& text);
+  void apply(const RolloutEffects& effects);
+  void carry_out(const rollout_effect::Preflight& preflight);
+  void carry_out(const rollout_effect::Roll& roll);
+  void carry_out(const rollout_effect::Revert& revert);
+  void carry_out(const rollout_effect::End& end);
+  void carry_out(const rollout_effect::Commit& commit);
+  void carry_out(const rollout_effect::Record& record);
+  void carry_out(const rollout_effect::Finish& finish);
   void finish(control::RolloutResult result, const std::string& text);
-  std::string select();
   void prepared(Prepared prepared);
-  void preflight_next();
-  void roll_next();
-  void finish_rolled();
-  void rolled(Outcome outcome, const std::string& why);
-  void revert_next();
-  void report_kept();
+  void open_groups();
+  void check_addresses() const;
+  void show_plan();
+  std::string describe(const GroupPlan& plan) const;
+  SurgePlan surge_for(const GroupPlan& plan) const;
+  config::Canary canary_for(const GroupRelease& release) const;
+  std::string summary() const;
+  std::string why_idle() const;
+  Release record(std::string result, bool good) const;
+  std::vector<Quarantine::Entry> builds_left_behind() const;
+  void quarantine_refused(const std::string& why);
+  void remove_group(const std::string& name);
+  void sort_groups();
   Group* find(const std::string& name) const;
+  const GroupPlan& plan_of(const std::string& name) const;
   Group::OnEvent forward();
 
   RolloutTargets targets_;
   std::string id_;
-  std::uint64_t release_;
   RolloutRequest request_;
   OnDone done_;
   std::vector<std::shared_ptr<control::EventStream>> listeners_;
+  std::deque<control::RolloutEvent> history_;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
-  std::vector<std::string> selected_;
-  std::vector<std::string> kept_;
-  std::map<std::string, ReleasePtr> before_;
   Prepared prepared_;
+  std::unique_ptr<RolloutMachine> machine_;  // once it is prepared
+  std::map<std::string, GroupReleasePtr> before_;
+  std::map<std::string, std::unique_ptr<Group>> added_;  // open, not started
   std::shared_ptr<void> preflight_;
-  std::size_t position_ = 0;
-  std::uint64_t cut_ = 0;
-  bool stuck_ = false;
-  std::string reason_;
+  boost::asio::steady_timer prepare_timer_;
+  std::string failed_group_;
+  End end_;
 };
 
 }  // namespace appserver::supervisor

@@ -6,32 +6,28 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/signal_set.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <csignal>
 #include <ctime>
 #include <filesystem>
-#include <memory>
+#include <future>
 #include <optional>
+#include <thread>
 #include <utility>
-#include <vector>
 
-#include "control/server.hpp"
 #include "os/error.hpp"
 #include "os/notify.hpp"
-#include "plugin/store.hpp"
-#include "supervisor/group.hpp"
-#include "supervisor/rollout.hpp"
-#include "telemetry/log.hpp"
+#include "supervisor/crash_stack.hpp"
+#include "supervisor/daemon.hpp"
+#include "supervisor/first_release.hpp"
 
 namespace appserver::supervisor {
 namespace {
 
 using boost::system::error_code;
-using control::RolloutResult;
+
+constexpr std::chrono::seconds kFilesAtStop{10};
+constexpr const char* kFolderNote = "plugin folder: ";
 
 telemetry::Format to_format(config::LogFormat format) {
   switch (format) {
@@ -60,10 +56,6 @@ std::string monotonic_usec() {
   return std::to_string(now.tv_sec * 1'000'000 + now.tv_nsec / 1000);
 }
 
-std::string describe_peer(const control::Peer& peer) {
-  return fmt::format("appserverctl (uid {}, pid {})", peer.uid, peer.pid);
-}
-
 // Two daemons would tidy each other's builds away.
 os::Fd lock_state(const std::filesystem::path& state_dir) {
   if (!std::filesystem::exists(state_dir)) {
@@ -79,62 +71,7 @@ os::Fd lock_state(const std::filesystem::path& state_dir) {
   return std::move(*lock);
 }
 
-class Supervisor final : public control::Commands {
- public:
-  Supervisor(const config::Config& config, const os::BootState& boot_state, std::string version);
-  int run();
-
-  control::Status status() override;
-  void reload(control::ReloadRequest request, control::Peer peer,
-              std::shared_ptr<control::EventStream> events) override;
-  void restart(control::RestartRequest request, control::Peer peer,
-               std::shared_ptr<control::EventStream> events) override;
-  void stop(control::StopRequest request, control::Peer peer) override;
-
- private:
-  struct Queued {
-    RolloutRequest request;
-    std::vector<std::shared_ptr<control::EventStream>> events;
-  };
-
-  plugin::Build take_in(const config::Group& group);
-  void open_groups();
-  void run_loop();
-  void warn_of_root();
-  void watch_signals();
-  void on_signal(int number);
-  void feed_watchdog();
-  void group_changed();
-  void group_stopped();
-  void begin_stop(bool fast, const std::string& who);
-  void ask_for_rollout(RolloutRequest request, std::shared_ptr<control::EventStream> events);
-  void begin_rollout(Queued next);
-  void rollout_done(RolloutResult result);
-  control::DaemonState state() const;
-
-  config::Config config_;
-  std::string version_;
-  boost::asio::io_context io_{1};
-  telemetry::Log log_;
-  SpawnContext context_;
-  // Before the groups: a lock on the control socket keeps a second daemon from the same state
-  // directory.
-  std::unique_ptr<control::Server> control_;
-  os::Fd state_lock_;
-  plugin::Store store_;
-  std::vector<std::unique_ptr<Group>> groups_;
-  std::shared_ptr<Rollout> rollout_;
-  std::optional<Queued> queued_;
-  boost::asio::signal_set signals_;
-  boost::asio::steady_timer watchdog_;
-  boost::asio::thread_pool files_{1};
-  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
-  std::uint64_t releases_ = 1;
-  std::uint64_t rollouts_ = 0;
-  std::size_t stopped_groups_ = 0;
-  bool up_ = false;
-  bool stopping_ = false;
-};
+}  // namespace
 
 Supervisor::Supervisor(const config::Config& config, const os::BootState& boot_state,
                        std::string version)
@@ -149,40 +86,65 @@ Supervisor::Supervisor(const config::Config& config, const os::BootState& boot_s
         return std::make_unique<control::Server>(io_, options, *this);
       }()),
       state_lock_(lock_state(config.daemon.state_dir)),
-      store_(config.daemon.state_dir / "store"),
+      archive_(config.daemon.state_dir),
       signals_(io_, SIGHUP, SIGTERM, SIGQUIT),
       watchdog_(io_) {
   signals_.add(SIGINT);
   signals_.add(SIGUSR1);
   signals_.add(SIGUSR2);
+  report_archive_problems();
   open_groups();
+  const auto make = [this](GroupReleasePtr release) {
+    return make_group(std::move(release), Group::Begin::roll);
+  };
+  Rollouts::Hooks hooks;
+  hooks.begun = [] {
+    os::notify_service_manager("RELOADING=1\nMONOTONIC_USEC=" + monotonic_usec() +
+                               "\nSTATUS=reloading");
+  };
+  hooks.ended = [this](const Rollout::End& end) { rollout_ended(end); };
+  rollouts_ = std::make_unique<Rollouts>(
+      RolloutTargets{context_, files_, archive_, config_, groups_, make},
+      std::make_shared<const ArchiveView>(look_at(archive_)), std::move(hooks));
 }
 
-plugin::Build Supervisor::take_in(const config::Group& group) {
-  try {
-    return store_.add(group.plugin);
-  } catch (const std::exception& error) {
-    throw std::runtime_error(fmt::format("groups.{}.plugin: {}", group.name, error.what()));
-  }
+// A damaged record is no reason not to serve.
+void Supervisor::report_archive_problems() {
+  for (const auto& problem : archive_.releases.problems()) log_.error("{}", problem);
+  for (const auto& problem : archive_.crashes.problems()) log_.warning("{}", problem);
+  if (!archive_.quarantine.problem().empty()) log_.error("{}", archive_.quarantine.problem());
+}
+
+std::unique_ptr<Group> Supervisor::make_group(GroupReleasePtr release, Group::Begin begin) {
+  Group::Hooks hooks;
+  hooks.changed = [this] { group_changed(); };
+  hooks.stopped = [this](const std::string& group) { group_stopped(group); };
+  hooks.crash_looping = [this](const std::string& group) { rollouts_->crash_looping(group); };
+  hooks.crashed = [this](control::CrashRecord record, std::shared_ptr<WorkerProcess> process) {
+    crashed(std::move(record), std::move(process));
+  };
+  return std::make_unique<Group>(context_, std::move(release), config_.daemon.log.level,
+                                 std::move(hooks), begin);
 }
 
 void Supervisor::open_groups() {
-  for (const config::Group& group : config_.groups) {
-    check_identity(group);
-    auto release = std::make_shared<const Release>(Release{releases_, group, take_in(group)});
-    Group::Hooks hooks{[this] { group_changed(); }, [this] { group_stopped(); }};
+  const FirstRelease first = choose_first_release(config_, archive_);
+  notes_ = first.notes;
+  for (const auto& note : notes_) log_.warning("{}", note);
+  config_.groups.clear();
+  for (const GroupReleasePtr& release : first.groups) {
+    config_.groups.push_back(release->config);
     try {
-      groups_.push_back(std::make_unique<Group>(context_, std::move(release),
-                                                config_.daemon.log.level, std::move(hooks)));
+      groups_.push_back(make_group(release, Group::Begin::start));
     } catch (const std::exception& error) {
-      throw std::runtime_error(fmt::format("groups.{}: {}", group.name, error.what()));
+      throw std::runtime_error(fmt::format("groups.{}: {}", release->config.name, error.what()));
     }
   }
 }
 
 int Supervisor::run() {
-  log_.info("appserverd {} started, pid {}, control socket {}", version_, ::getpid(),
-            config_.daemon.control_socket.native());
+  log_.info("appserverd {} started, pid {}, release {}, control socket {}", version_, ::getpid(),
+            rollouts_->release(), config_.daemon.control_socket.native());
   warn_of_root();
   watch_signals();
   feed_watchdog();
@@ -191,10 +153,27 @@ int Supervisor::run() {
       log_.info("{} listens on {}", group->name(), address);
     group->start();
   }
+  group_changed();
   run_loop();
-  files_.join();
+  wait_for_files();
   log_.info("appserverd stopped");
   return 0;
+}
+
+// A file system that hangs holds its thread, which nothing can end but the end of the process.
+void Supervisor::wait_for_files() {
+  std::promise<void> idle;
+  std::thread joiner([this, &idle] {
+    files_.join();
+    idle.set_value();
+  });
+  if (idle.get_future().wait_for(kFilesAtStop) == std::future_status::ready) {
+    joiner.join();
+    return;
+  }
+  log_.error("reading or writing a file hangs; ending without it");
+  log_.flush(std::chrono::steady_clock::now() + std::chrono::seconds(1));
+  ::_exit(1);
 }
 
 void Supervisor::run_loop() {
@@ -228,9 +207,12 @@ void Supervisor::watch_signals() {
 
 void Supervisor::on_signal(int number) {
   switch (number) {
-    case SIGHUP:
-      ask_for_rollout({{}, false, "SIGHUP"}, nullptr);
+    case SIGHUP: {
+      RolloutRequest request;
+      request.who = "SIGHUP";
+      rollouts_->ask(std::move(request), nullptr);
       break;
+    }
     case SIGTERM:
     case SIGQUIT:
       begin_stop(stopping_, os::signal_name(number));
@@ -258,6 +240,30 @@ void Supervisor::feed_watchdog() {
   os::notify_service_manager("WATCHDOG=1");
 }
 
+void Supervisor::watch_folder() {
+  if (!config_.daemon.plugins.watch) return;
+  DropDirectory::Hooks hooks;
+  hooks.settled = [this] {
+    if (!stopping_) rollouts_->folder_changed();
+  };
+  hooks.problem = [this](const std::string& problem) {
+    log_.error("{}", problem);
+    std::erase_if(notes_, [](const auto& note) { return note.starts_with(kFolderNote); });
+    notes_.push_back(fmt::format("{}not watched: {}", kFolderNote, problem));
+  };
+  try {
+    folder_ = std::make_unique<DropDirectory>(io_, config_.daemon.plugins.dir,
+                                              DropDirectory::Timing{}, std::move(hooks));
+    log_.info("watching {} for plugins", config_.daemon.plugins.dir.native());
+    // What came while nobody watched.
+    rollouts_->folder_changed();
+  } catch (const std::exception& error) {
+    notes_.push_back(
+        fmt::format("{} is not watched: {}", config_.daemon.plugins.dir.native(), error.what()));
+    log_.error("{}", notes_.back());
+  }
+}
+
 void Supervisor::group_changed() {
   if (up_ || stopping_) return;
   if (!std::ranges::all_of(groups_, [](const auto& group) { return group->start_is_over(); }))
@@ -270,12 +276,22 @@ void Supervisor::group_changed() {
   }
   log_.info("up: {}", text);
   os::notify_service_manager("READY=1\nSTATUS=" + text);
+  watch_folder();
 }
 
-void Supervisor::group_stopped() {
-  if (++stopped_groups_ < groups_.size()) return;
+void Supervisor::group_stopped(const std::string& group) {
+  if (!stopping_) {
+    rollouts_->group_stopped(group);
+    return;
+  }
+  std::erase_if(groups_, [&](const auto& each) { return each->name() == group; });
+  if (groups_.empty()) end();
+}
+
+void Supervisor::end() {
   signals_.cancel();
   watchdog_.cancel();
+  folder_.reset();
   control_.reset();
   files_.stop();
   io_.stop();
@@ -285,129 +301,80 @@ void Supervisor::begin_stop(bool fast, const std::string& who) {
   log_.info("{} stop, asked for by {}", fast ? "fast" : "graceful", who);
   if (!std::exchange(stopping_, true)) {
     os::notify_service_manager("STOPPING=1\nSTATUS=stopping");
+    folder_.reset();
   }
-  if (rollout_) rollout_->stop("the daemon is stopping");
-  if (queued_) {
-    const Queued dropped = *std::exchange(queued_, std::nullopt);
-    control::RolloutEvent event;
-    event.kind = control::EventKind::done;
-    event.result = RolloutResult::stopped;
-    event.text = "the daemon is stopping";
-    for (const auto& listener : dropped.events) {
-      if (listener) listener->send(event);
-    }
+  rollouts_->stop("the daemon is stopping");
+  if (groups_.empty()) {
+    boost::asio::post(io_, [this] { end(); });
+    return;
   }
   for (const auto& group : groups_) group->stop(fast);
 }
 
-control::DaemonState Supervisor::state() const {
-  if (stopping_) return control::DaemonState::stopping;
-  if (rollout_) return control::DaemonState::reloading;
-  return up_ ? control::DaemonState::running : control::DaemonState::starting;
-}
-
-control::Status Supervisor::status() {
-  control::Status status;
-  status.daemon.version = version_;
-  status.daemon.pid = ::getpid();
-  status.daemon.uptime =
-      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
-  if (!config_.file.empty()) status.daemon.config = config_.file.native();
-  status.daemon.state = state();
-  status.daemon.control_socket = config_.daemon.control_socket.native();
-  for (const auto& group : groups_) status.groups.push_back(group->status());
-  return status;
-}
-
-void Supervisor::reload(control::ReloadRequest request, control::Peer peer,
-                        std::shared_ptr<control::EventStream> events) {
-  ask_for_rollout({std::move(request.groups), request.force, describe_peer(peer)},
-                  std::move(events));
-}
-
-void Supervisor::restart(control::RestartRequest request, control::Peer peer,
-                         std::shared_ptr<control::EventStream> events) {
-  ask_for_rollout({{std::move(request.group)}, true, describe_peer(peer)}, std::move(events));
-}
-
-void Supervisor::stop(control::StopRequest request, control::Peer peer) {
-  begin_stop(request.fast, describe_peer(peer));
-}
-
-// One runs, one waits. A request like the one that waits joins it; any other one is told to come
-// back.
-void Supervisor::ask_for_rollout(RolloutRequest request,
-                                 std::shared_ptr<control::EventStream> events) {
-  const auto refuse = [&](RolloutResult result, const std::string& text) {
-    log_.warning("reload asked for by {} is refused: {}", request.who, text);
-    if (!events) return;
-    control::RolloutEvent event;
-    event.kind = control::EventKind::done;
-    event.result = result;
-    event.text = text;
-    events->send(event);
-  };
-  if (stopping_) {
-    refuse(RolloutResult::stopped, "the daemon is stopping");
-    return;
-  }
-  if (!rollout_) {
-    begin_rollout({std::move(request), {std::move(events)}});
-    return;
-  }
-  if (!queued_) {
-    if (events) {
-      control::RolloutEvent event;
-      event.text = "another rollout runs; this one is next";
-      events->send(event);
+void Supervisor::crashed(control::CrashRecord record, std::shared_ptr<WorkerProcess> process) {
+  boost::asio::post(files_, [this, record = std::move(record),
+                             process = std::move(process)]() mutable {
+    std::string problem;
+    std::uint64_t number = 0;
+    try {
+      const telemetry::CrashNote& note = process->page().crash;
+      CrashStack stack = describe_crash(note);
+      // The handler's word counts: one that got stuck in it ended otherwise.
+      const int signal = note.signal.load();
+      if (signal > 0 && signal < NSIG) record.signal = os::signal_name(signal);
+      record.address = std::move(stack.address);
+      record.stack = std::move(stack.frames);
+      number = archive_.crashes.add(record);
+    } catch (const std::exception& error) {
+      problem = fmt::format("the crash of {}/{} cannot be recorded: {}", record.group, record.slot,
+                            error.what());
     }
-    queued_ = Queued{std::move(request), {std::move(events)}};
-    return;
-  }
-  if (queued_->request.groups == request.groups && queued_->request.force == request.force) {
-    if (events) queued_->events.push_back(std::move(events));
-    return;
-  }
-  refuse(RolloutResult::busy,
-         "one rollout runs and another one waits; try again when they are over");
-}
-
-void Supervisor::begin_rollout(Queued next) {
-  os::notify_service_manager("RELOADING=1\nMONOTONIC_USEC=" + monotonic_usec() +
-                             "\nSTATUS=reloading");
-  rollout_ = std::make_shared<Rollout>(
-      RolloutTargets{context_, files_, store_, config_, groups_}, fmt::format("r-{}", ++rollouts_),
-      ++releases_, std::move(next.request), [this](RolloutResult result) { rollout_done(result); });
-  for (auto& listener : next.events) rollout_->listen(std::move(listener));
-  // Not from here: a refusal ends it at once, and the next one would begin inside this call.
-  boost::asio::post(io_, [rollout = rollout_] { rollout->run(); });
-}
-
-void Supervisor::rollout_done(RolloutResult result) {
-  for (std::size_t i = 0; i < groups_.size(); ++i)
-    config_.groups[i] = groups_[i]->release()->config;
-  if (result == RolloutResult::done || result == RolloutResult::partial) {
-    // What nobody runs and nobody is likely to want back soon makes room.
-    constexpr std::size_t kKeepBuilds = 5;
-    std::vector<std::string> used;
-    for (const auto& group : groups_) used.push_back(group->release()->build.sha256);
-    boost::asio::post(files_, [this, used] {
-      try {
-        store_.collect(used, kKeepBuilds);
-      } catch (const std::exception& error) {
-        log_.warning("tidying the store: {}", error.what());
-      }
+    auto view = std::make_shared<const ArchiveView>(look_at(archive_));
+    // The process belongs to the loop.
+    boost::asio::post(io_, [this, record = std::move(record), process = std::move(process), view,
+                            number, problem] {
+      rollouts_->replace_view(view);
+      if (!problem.empty()) log_.error("{}", problem);
+      if (number == 0) return;
+      for (const auto& frame : record.stack)
+        log_.write(telemetry::Level::error,
+                   {record.group, static_cast<int>(record.slot), record.pid, {}}, "  at " + frame);
+      log_.write(telemetry::Level::error,
+                 {record.group, static_cast<int>(record.slot), record.pid, {}},
+                 fmt::format("crash record {}: appserverctl crashes show {}", number, number));
     });
-  }
-  if (!stopping_ && up_) {
-    os::notify_service_manager(
-        fmt::format("READY=1\nSTATUS=last reload: {}", control::to_word(result)));
-  }
-  rollout_.reset();
-  if (queued_ && !stopping_) begin_rollout(*std::exchange(queued_, std::nullopt));
+  });
 }
 
-}  // namespace
+// A note begins with the group that it is about.
+void Supervisor::renew_notes(const Rollout::End& end) {
+  const auto forget = [this](const std::string& subject) {
+    std::erase_if(notes_, [&](const std::string& note) { return note.starts_with(subject); });
+  };
+  if (end.release != 0) {
+    for (const auto& group : end.rolled) forget(group + ": ");
+  }
+  const bool well =
+      end.result == control::RolloutResult::done || end.result == control::RolloutResult::partial;
+  if (end.watch || end.release != 0) forget(kFolderNote);
+  if (end.watch && !well && !stopping_) {
+    notes_.push_back(fmt::format("{}its last change is not taken ({}): {}", kFolderNote,
+                                 control::to_word(end.result), end.text));
+  }
+  for (const auto& note : end.not_done) {
+    forget(note.substr(0, note.find(": ") + 2));
+    notes_.push_back(note);
+  }
+}
+
+void Supervisor::rollout_ended(const Rollout::End& end) {
+  config_.groups.clear();
+  for (const auto& group : groups_) config_.groups.push_back(group->release()->config);
+  renew_notes(end);
+  if (stopping_ || !up_) return;
+  os::notify_service_manager(
+      fmt::format("READY=1\nSTATUS=last reload: {}", control::to_word(end.result)));
+}
 
 int run_supervisor(const config::Config& config, const os::BootState& boot_state,
                    const std::string& version) {

@@ -28,6 +28,8 @@ constexpr std::size_t kOutputPerTurn = std::size_t{64} << 10;
 constexpr int kLastReads = 16;
 // Of a line that is shown as a worker's last words.
 constexpr std::size_t kMaxLastOutput = 300;
+// Of those that a crash record keeps.
+constexpr std::size_t kMaxLastLines = 20;
 constexpr std::size_t kMaxLogMessage = 16 * 1024;
 
 struct Pipe {
@@ -76,7 +78,8 @@ WorkerProcess::WorkerProcess(const SpawnContext& context, const channel::Boot& b
       exit_(context.io.get_executor()),
       channel_(context.io.get_executor()),
       log_(context.io.get_executor()),
-      output_(context.io.get_executor()) {}
+      output_(context.io.get_executor()),
+      patience_(context.io) {}
 
 WorkerProcess::~WorkerProcess() {
   if (child_.pid == 0 || reaped_) return;
@@ -219,7 +222,11 @@ bool WorkerProcess::read_output() {
 }
 
 void WorkerProcess::take_output(std::string_view line) {
-  if (!line.empty()) end_.last_output = line.substr(0, kMaxLastOutput);
+  if (!line.empty()) {
+    end_.last_output = line.substr(0, kMaxLastOutput);
+    if (end_.output.size() == kMaxLastLines) end_.output.erase(end_.output.begin());
+    end_.output.push_back(end_.last_output);
+  }
   write_log(telemetry::Level::info, line);
 }
 
@@ -245,24 +252,71 @@ void WorkerProcess::distrust(const std::string& why) {
 
 void WorkerProcess::send(const channel::Message& message, const std::vector<int>& fds) {
   if (reaped_) return;
-  os::SendResult result = os::SendResult::closed;
+  if (queued_.empty() && send_now(message, fds)) return;
+  if (reaped_ || queued_.size() >= kMaxQueued) return give_up_sending("it has a queue of messages");
+  Queued waiting;
+  waiting.message.kind = message.kind;
+  waiting.message.slot = message.slot;
+  waiting.message.number = message.number;
+  waiting.message.text = message.text;
   try {
-    result = channel::send(channel_.native_handle(), message, fds);
+    // The caller's may be closed, and their numbers others' by then.
+    for (const int fd : fds)
+      waiting.fds.emplace_back(os::check(::fcntl(fd, F_DUPFD_CLOEXEC, 0), "fcntl(F_DUPFD)"));
+  } catch (const std::exception& error) {
+    return give_up_sending(error.what());
+  }
+  queued_.push_back(std::move(waiting));
+  if (queued_.size() == 1) wait_to_send();
+}
+
+// False where the channel is full. One that is closed takes everything: the process is on its way
+// out, and its end is reported by the pidfd.
+bool WorkerProcess::send_now(const channel::Message& message, const std::vector<int>& fds) {
+  try {
+    return channel::send(channel_.native_handle(), message, fds) != os::SendResult::would_block;
   } catch (const std::exception& error) {
     write_log(telemetry::Level::error, error.what());
+    return true;
   }
-  // Closed: it is on its way out, and its end is reported by the pidfd.
-  if (result == os::SendResult::would_block) {
-    write_log(telemetry::Level::error, "killed: it has not read its channel for too long");
-    signal(SIGKILL);
+}
+
+void WorkerProcess::wait_to_send() {
+  patience_.expires_after(kChannelPatience);
+  patience_.async_wait([weak = weak_from_this()](const error_code& error) {
+    const auto self = weak.lock();
+    if (!error && self) self->give_up_sending("it has not read its channel for too long");
+  });
+  channel_.async_wait(channel_.wait_write, [self = shared_from_this()](const error_code& error) {
+    if (!error && !self->reaped_) self->send_queued();
+  });
+}
+
+void WorkerProcess::send_queued() {
+  patience_.cancel();
+  while (!queued_.empty()) {
+    std::vector<int> fds;
+    for (const os::Fd& fd : queued_.front().fds) fds.push_back(fd.get());
+    if (!send_now(queued_.front().message, fds)) return wait_to_send();
+    queued_.pop_front();
   }
+}
+
+void WorkerProcess::give_up_sending(const std::string& why) {
+  queued_.clear();
+  patience_.cancel();
+  write_log(telemetry::Level::error, "killed: " + why);
+  signal(SIGKILL);
 }
 
 std::chrono::milliseconds WorkerProcess::heartbeat_age() const {
   // steady_clock is CLOCK_MONOTONIC, which the worker writes.
   const std::chrono::nanoseconds beat(static_cast<std::int64_t>(page_.heartbeat_ns.get()));
-  const auto last =
-      std::max(started_.time_since_epoch(), std::chrono::steady_clock::duration(beat));
+  // A beat in the future is no worker's clock, which is ours.
+  const bool true_beat = beat <= std::chrono::steady_clock::now().time_since_epoch();
+  const auto last = std::max(
+      started_.time_since_epoch(),
+      std::chrono::steady_clock::duration(true_beat ? beat : std::chrono::nanoseconds::zero()));
   return std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now().time_since_epoch() - last);
 }
@@ -296,6 +350,8 @@ void WorkerProcess::ended() {
   error_code ignored;
   exit_.close(ignored);
   channel_.close(ignored);
+  queued_.clear();
+  patience_.cancel();
   log_.close(ignored);
   output_.close(ignored);
   // The hooks may hold the last reference to what owns us.

@@ -4,7 +4,9 @@
 #include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -33,6 +35,9 @@ struct SpawnContext {
 // to this object.
 class WorkerProcess final : public std::enable_shared_from_this<WorkerProcess> {
  public:
+  static constexpr std::chrono::seconds kChannelPatience{10};
+  static constexpr std::size_t kMaxQueued = 10'000;
+
   struct Hooks {
     std::function<void(const channel::Message&)> message;  // ready, drained
     std::function<void(const WorkerEnd&)> gone;            // reaped; the last callback
@@ -56,7 +61,8 @@ class WorkerProcess final : public std::enable_shared_from_this<WorkerProcess> {
   // Since its loop last ticked; since its start where it has not yet.
   std::chrono::milliseconds heartbeat_age() const;
 
-  // A worker that does not read its channel is killed.
+  // Waits in a bounded queue while the channel is full. A worker that reads nothing of it for
+  // kChannelPatience is killed.
   void send(const channel::Message& message, const std::vector<int>& fds = {});
   void signal(int number);
   // No callback comes any more.
@@ -81,6 +87,10 @@ class WorkerProcess final : public std::enable_shared_from_this<WorkerProcess> {
   void report_lost_lines();
   void write_log(telemetry::Level level, std::string_view text);
   void distrust(const std::string& why);
+  bool send_now(const channel::Message& message, const std::vector<int>& fds);
+  void wait_to_send();
+  void send_queued();
+  void give_up_sending(const std::string& why);
   void ended();
 
   const SpawnContext& context_;
@@ -97,6 +107,12 @@ class WorkerProcess final : public std::enable_shared_from_this<WorkerProcess> {
   Descriptor channel_;
   Descriptor log_;
   Descriptor output_;
+  struct Queued {
+    channel::Message message;
+    std::vector<os::Fd> fds;
+  };
+  std::deque<Queued> queued_;
+  boost::asio::steady_timer patience_;
   telemetry::LineSplitter lines_;
   WorkerEnd end_;
   std::uint64_t lost_lines_ = 0;

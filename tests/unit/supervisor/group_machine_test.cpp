@@ -9,21 +9,10 @@ using namespace std::chrono_literals;
 
 namespace {
 
-GroupPolicy group_of(std::uint32_t count, std::uint32_t surge = 1) {
-  GroupPolicy policy;
-  policy.count = count;
-  policy.surge = surge;
-  policy.start_timeout = 10s;
-  policy.drain_timeout = 20s;
-  return policy;
-}
-
 Lines operator+(Lines left, const Lines& right) {
   left.insert(left.end(), right.begin(), right.end());
   return left;
 }
-
-const Lines kNothing;
 
 }  // namespace
 

@@ -8,29 +8,12 @@ using namespace std::chrono_literals;
 
 namespace {
 
-GroupPolicy group_of(std::uint32_t count, std::uint32_t surge = 1) {
-  GroupPolicy policy;
-  policy.count = count;
-  policy.surge = surge;
-  policy.start_timeout = 10s;
-  policy.drain_timeout = 20s;
-  return policy;
-}
-
 GroupPolicy careful(std::uint32_t count) {
   GroupPolicy policy = group_of(count);
   policy.probe = true;
   policy.min_ready = 1s;
   return policy;
 }
-
-std::vector<ReleaseId> releases(const Driver& group) {
-  std::vector<ReleaseId> result;
-  for (const auto& slot : group.machine.slots()) result.push_back(slot.release);
-  return result;
-}
-
-const Lines kNothing;
 
 }  // namespace
 
@@ -168,9 +151,9 @@ TEST_CASE("a failure gives up the other candidates and waits until they are gone
   Driver group(group_of(3, 3));
   group.start_all();
   group.roll(2, group_of(3, 3));
-  CHECK(group.gone(5, "exit 1") ==
-        Lines{"failed s1 w5: exit 1", "signal 9 w4: the rollout was given up",
-              "signal 9 w6: the rollout was given up", "reverting s1 w0: slot 1: exit 1"});
+  CHECK(group.gone(5, "exit 1") == Lines{"failed s1 w5: exit 1", "reverting s1 w0: slot 1: exit 1",
+                                         "signal 9 w4: the rollout was given up",
+                                         "signal 9 w6: the rollout was given up"});
   CHECK(group.ready(4) == kNothing);
   CHECK(group.gone(4) == kNothing);
   CHECK(group.machine.rolling());
@@ -238,11 +221,13 @@ TEST_CASE(
   }
   SECTION("while the next slot's successor starts") {
     group.gone(1, "exit 0");
-    CHECK(group.gone(3) == Lines{"failed s0 w3: SIGSEGV", "signal 9 w4: the rollout was given up",
-                                 "reverting s0 w0: slot 0: SIGSEGV", "restart s0 in 0ms",
+    CHECK(group.gone(3) == Lines{"failed s0 w3: SIGSEGV", "reverting s0 w0: slot 0: SIGSEGV",
+                                 "signal 9 w4: the rollout was given up", "restart s0 in 0ms",
                                  "lend s0 to w2"});
     CHECK(group.after(0ms) == Lines{"spawn w5 s0 r1"});
-    CHECK(group.gone(4) == Lines{"roll rolled_back: slot 0: SIGSEGV"});
+    CHECK(group.gone(4) == kNothing);
+    CHECK(group.ready(5) == Lines{"serve w5", "replaced s0 w5", "reclaim s0 from w2",
+                                  "roll rolled_back: slot 0: SIGSEGV"});
   }
   CHECK(releases(group) == std::vector<ReleaseId>{1, 1});
 }
@@ -259,7 +244,15 @@ TEST_CASE("a new worker that crashes while it waits to go back is restarted on t
   CHECK(group.gone(5) == Lines{"restart s1 in 0ms", "lend s1 to w3"});
   CHECK(group.after(0ms) == Lines{"spawn w8 s1 r1"});
   group.ready(7);
-  CHECK(group.gone(4, "exit 0") == Lines{"replaced s0 w7", "roll rolled_back: slot 2: exit 1"});
+  CHECK(group.gone(4, "exit 0") == Lines{"replaced s0 w7"});
+  SECTION("the rollout waits for it") {
+    CHECK(group.ready(8) == Lines{"serve w8", "replaced s1 w8", "reclaim s1 from w3",
+                                  "roll rolled_back: slot 2: exit 1"});
+  }
+  SECTION("but not for more than one try") {
+    CHECK(group.gone(8, "exit 3") == Lines{"restart s1 in 250ms", "roll partial: slot 2: exit 1"});
+    CHECK(group.after(250ms) == Lines{"spawn w9 s1 r1"});
+  }
 }
 
 TEST_CASE("an old worker that crashes while its turn has not come restarts on the old release") {
@@ -289,6 +282,8 @@ TEST_CASE("an old worker that crashes while its successor starts is not restarte
     group.gone(2, "exit 1");
     CHECK(group.wait() == 0ms);
     CHECK(group.after(0ms) == Lines{"spawn w3 s0 r1"});
+    CHECK(group.ready(3) ==
+          Lines{"serve w3", "replaced s0 w3", "roll rolled_back: slot 0: exit 1"});
   }
 }
 

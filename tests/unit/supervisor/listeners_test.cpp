@@ -115,14 +115,15 @@ int connect_unix(const fs::path& path) {
 }  // namespace
 
 TEST_CASE("each slot has a listening socket of its own, all on the port that the kernel chose") {
-  const Listeners listeners(group_of({on_tcp("127.0.0.1", 0)}), 3);
+  const auto group = group_of({on_tcp("127.0.0.1", 0)});
+  const Listeners listeners(group, 3);
   std::vector<int> sockets;
   for (std::uint32_t slot = 0; slot < 3; ++slot) {
-    REQUIRE(listeners.of_slot(slot).size() == 1);
-    sockets.push_back(listeners.of_slot(slot).front());
+    REQUIRE(listeners.of_slot(slot, group.listen).size() == 1);
+    sockets.push_back(listeners.of_slot(slot, group.listen).front());
     CHECK(listens(sockets.back()));
     CHECK(port_of(sockets.back()) == port_of(sockets.front()));
-    CHECK(listeners.to_lend(slot) == listeners.of_slot(slot));
+    CHECK(listeners.to_lend(slot) == listeners.of_slot(slot, group.listen));
   }
   CHECK(sockets[0] != sockets[1]);
   CHECK(sockets[1] != sockets[2]);
@@ -133,33 +134,33 @@ TEST_CASE("each slot has a listening socket of its own, all on the port that the
 
 TEST_CASE("clients are spread over the slots") {
   const Listeners listeners(group_of({on_tcp("127.0.0.1", 0)}), 4);
-  const std::uint16_t port = port_of(listeners.of_slot(0).front());
+  const std::uint16_t port = port_of(listeners.to_lend(0).front());
   for (int i = 0; i < 200; ++i) REQUIRE(connect_tcp(port) == 0);
   for (std::uint32_t slot = 0; slot < 4; ++slot) {
-    const os::Fd first(::accept(listeners.of_slot(slot).front(), nullptr, nullptr));
+    const os::Fd first(::accept(listeners.to_lend(slot).front(), nullptr, nullptr));
     CHECK(first.get() >= 0);
   }
 }
 
 TEST_CASE("IPv6 addresses take IPv6 only, and * takes both families") {
   const Listeners six(group_of({on_tcp("::1", 0)}), 1);
-  const int socket = six.of_slot(0).front();
+  const int socket = six.to_lend(0).front();
   CHECK(name_of(socket).ss_family == AF_INET6);
   CHECK(six.addresses().front() == fmt::format("http://[::1]:{}", port_of(socket)));
   CHECK(connect_tcp(port_of(socket)) == ECONNREFUSED);
 
   const Listeners any(group_of({on_tcp("*", 0)}), 1);
-  const std::uint16_t port = port_of(any.of_slot(0).front());
+  const std::uint16_t port = port_of(any.to_lend(0).front());
   CHECK(any.addresses().front() == fmt::format("http://*:{}", port));
   CHECK(connect_tcp(port) == 0);
 }
 
 TEST_CASE("several addresses are in the order of the configuration") {
   const Folder folder;
-  const Listeners listeners(
-      group_of({on_tcp("127.0.0.1", 0), on_unix(folder.path / "a.sock"), on_tcp("127.0.0.1", 0)}),
-      2);
-  const auto sockets = listeners.of_slot(1);
+  const auto group =
+      group_of({on_tcp("127.0.0.1", 0), on_unix(folder.path / "a.sock"), on_tcp("127.0.0.1", 0)});
+  const Listeners listeners(group, 2);
+  const auto sockets = listeners.of_slot(1, group.listen);
   REQUIRE(sockets.size() == 3);
   CHECK(name_of(sockets[0]).ss_family == AF_INET);
   CHECK(name_of(sockets[1]).ss_family == AF_UNIX);
@@ -169,7 +170,7 @@ TEST_CASE("several addresses are in the order of the configuration") {
 
 TEST_CASE("a port that is taken is refused by name, though its owner would share it") {
   const Listeners first(group_of({on_tcp("127.0.0.1", 0)}), 1);
-  const auto taken = on_tcp("127.0.0.1", port_of(first.of_slot(0).front()));
+  const auto taken = on_tcp("127.0.0.1", port_of(first.to_lend(0).front()));
   CHECK_THROWS_WITH(Listeners(group_of({taken}), 1),
                     Contains(taken.text) && Contains("Address already in use"));
 }
@@ -182,10 +183,11 @@ TEST_CASE("an address that this machine does not have is refused by name") {
 }
 
 TEST_CASE("after close the port is refused, and free for the next") {
-  Listeners listeners(group_of({on_tcp("127.0.0.1", 0)}), 2);
-  const std::uint16_t port = port_of(listeners.of_slot(0).front());
+  const auto group = group_of({on_tcp("127.0.0.1", 0)});
+  Listeners listeners(group, 2);
+  const std::uint16_t port = port_of(listeners.to_lend(0).front());
   listeners.close();
-  CHECK(listeners.of_slot(0).empty());
+  CHECK(listeners.of_slot(0, group.listen).empty());
   CHECK(listeners.to_lend(1).empty());
   CHECK(connect_tcp(port) == ECONNREFUSED);
   const Listeners next(group_of({on_tcp("127.0.0.1", port)}), 2);
@@ -197,8 +199,9 @@ TEST_CASE(
   const Folder folder;
   const fs::path file = folder.path / "run" / "a.sock";
   {
-    const Listeners listeners(group_of({on_unix(file)}), 3);
-    CHECK(listeners.of_slot(0) == listeners.of_slot(2));
+    const auto group = group_of({on_unix(file)});
+    const Listeners listeners(group, 3);
+    CHECK(listeners.of_slot(0, group.listen) == listeners.of_slot(2, group.listen));
     CHECK(listeners.to_lend(1).empty());
     struct stat status {};
     REQUIRE(::stat(file.c_str(), &status) == 0);
@@ -251,18 +254,83 @@ TEST_CASE("a socket of another type, and a file that is none, are refused and le
 TEST_CASE("a path that is too long for a unix socket is refused") {
   const Folder folder;
   CHECK_THROWS_WITH(Listeners(group_of({on_unix(folder.path / std::string(120, 'x'))}), 1),
-                    Contains("longer than 107 bytes"));
+                    Contains("1 to 107 bytes"));
 }
 
 TEST_CASE("a group of which one address cannot be had leaves nothing behind") {
   const Folder folder;
   const fs::path file = folder.path / "a.sock";
   const Listeners first(group_of({on_tcp("127.0.0.1", 0)}), 1);
-  const auto taken = on_tcp("127.0.0.1", port_of(first.of_slot(0).front()));
+  const auto taken = on_tcp("127.0.0.1", port_of(first.to_lend(0).front()));
   CHECK_THROWS(Listeners(group_of({on_unix(file), taken}), 1));
   CHECK_FALSE(fs::exists(file));
   auto group = group_of({on_unix(file)});
   group.user = "nobody-of-this-name";
   CHECK_THROWS(Listeners(group, 1));
   CHECK_FALSE(fs::exists(file));
+}
+
+TEST_CASE("a new address is opened beside the others, and the old ones keep their sockets") {
+  const Folder folder;
+  const auto before = group_of({on_tcp("127.0.0.1", 0)});
+  Listeners listeners(before, 2);
+  const auto old = listeners.of_slot(1, before.listen);
+  const auto after =
+      group_of({on_unix(folder.path / "a.sock"), on_tcp("127.0.0.1", 0), on_tcp("127.0.0.1", 0)});
+  listeners.extend(after, 2);
+  listeners.extend(after, 2);
+  CHECK(listeners.of_slot(1, before.listen) == old);
+  const auto sockets = listeners.of_slot(1, after.listen);
+  REQUIRE(sockets.size() == 3);
+  CHECK(name_of(sockets[0]).ss_family == AF_UNIX);
+  CHECK(sockets[1] == old.front());
+  CHECK(port_of(sockets[2]) != port_of(sockets[1]));
+  CHECK(listeners.addresses().size() == 3);
+}
+
+TEST_CASE("an address that the group no longer has is closed, and its file removed") {
+  const Folder folder;
+  const fs::path file = folder.path / "a.sock";
+  const auto before = group_of({on_unix(file), on_tcp("127.0.0.1", 0), on_tcp("127.0.0.1", 0)});
+  Listeners listeners(before, 2);
+  const auto old = listeners.of_slot(0, before.listen);
+  const std::uint16_t gone = port_of(old[2]);
+  const auto after = group_of({on_tcp("127.0.0.1", 0)});
+  listeners.keep_only(after);
+  CHECK(listeners.of_slot(0, after.listen) == std::vector<int>{old[1]});
+  CHECK(listeners.addresses() ==
+        std::vector<std::string>{fmt::format("http://127.0.0.1:{}", port_of(old[1]))});
+  CHECK(connect_tcp(gone) == ECONNREFUSED);
+  CHECK_FALSE(fs::exists(file));
+}
+
+TEST_CASE("an address that cannot be had leaves what is open as it was") {
+  const Folder folder;
+  const fs::path file = folder.path / "a.sock";
+  const Listeners other(group_of({on_tcp("127.0.0.1", 0)}), 1);
+  const auto taken = on_tcp("127.0.0.1", port_of(other.to_lend(0).front()));
+  const auto before = group_of({on_tcp("127.0.0.1", 0)});
+  Listeners listeners(before, 2);
+  const auto addresses = listeners.addresses();
+  CHECK_THROWS_WITH(listeners.extend(group_of({on_tcp("127.0.0.1", 0), on_unix(file), taken}), 4),
+                    Contains(taken.text));
+  CHECK(listeners.slots() == 2);
+  CHECK(listeners.addresses() == addresses);
+  CHECK(listeners.of_slot(1, before.listen).size() == 1);
+  CHECK(listeners.to_lend(2).empty());
+  CHECK_FALSE(fs::exists(file));
+  listeners.extend(before, 4);
+  CHECK(listeners.slots() == 4);
+  CHECK(port_of(listeners.to_lend(3).front()) == port_of(listeners.to_lend(0).front()));
+}
+
+TEST_CASE("a socket's file that somebody else put in its place is left alone") {
+  const Folder folder;
+  const fs::path file = folder.path / "a.sock";
+  {
+    const Listeners listeners(group_of({on_unix(file)}), 1);
+    fs::remove(file);
+    std::ofstream(file) << "precious";
+  }
+  CHECK(fs::exists(file));
 }

@@ -34,11 +34,25 @@ struct Printer {
                        e.crash_loop ? ", crash-loop" : "");
   }
   std::string operator()(const effect::Progress& e) const {
-    static constexpr std::array<const char*, 6> kSteps{"starting", "ready",  "draining",
-                                                       "replaced", "failed", "reverting"};
+    static constexpr std::array<const char*, 7> kSteps{"starting", "ready",  "draining", "replaced",
+                                                       "removed",  "failed", "reverting"};
     std::string text =
         fmt::format("{} s{} w{}", kSteps.at(static_cast<std::size_t>(e.step)), e.slot, e.worker);
     if (!e.text.empty()) text += ": " + e.text;
+    if (e.cut != 0) text += fmt::format(", cut {}", e.cut);
+    return text;
+  }
+  std::string operator()(const effect::CanaryHold&) const { return "canary held"; }
+  std::string operator()(const effect::CanaryDue&) const { return "canary due"; }
+  std::string operator()(const effect::Retire& e) const {
+    return fmt::format("retire all but {}", e.slots);
+  }
+  std::string operator()(const effect::Close& e) const {
+    return fmt::format("close all but {}", e.slots);
+  }
+  std::string operator()(const effect::Recycled& e) const {
+    std::string text = e.replaced ? fmt::format("recycled s{}", e.slot)
+                                  : fmt::format("kept s{}: {}", e.slot, e.text);
     if (e.cut != 0) text += fmt::format(", cut {}", e.cut);
     return text;
   }
@@ -56,10 +70,30 @@ struct Printer {
 
 std::string to_text(const Effect& effect) { return std::visit(Printer{}, effect); }
 
+GroupPolicy group_of(std::uint32_t count, std::uint32_t surge) {
+  GroupPolicy policy;
+  policy.count = count;
+  policy.surge = surge;
+  policy.start_timeout = std::chrono::seconds(10);
+  policy.drain_timeout = std::chrono::seconds(20);
+  return policy;
+}
+
+std::vector<ReleaseId> releases(const Driver& group) {
+  std::vector<ReleaseId> result;
+  for (const auto& slot : group.machine.slots()) result.push_back(slot.release);
+  return result;
+}
+
 void Driver::start_all() {
   machine.start(1, now);
   const auto count = machine.slots().size();
   for (WorkerId worker = 1; worker <= count; ++worker) machine.worker_ready(worker, now);
+}
+
+void Driver::replace(WorkerId successor, WorkerId old) {
+  ready(successor);
+  gone(old, "exit 0");
 }
 
 milliseconds Driver::wait() const {

@@ -12,8 +12,13 @@ namespace appserver::supervisor {
 using Lines = std::vector<std::string>;
 
 // For example "spawn w3 s0 r2", "drain w1 to w3 30000ms", "lend s0 to w2", "ready s0 w3",
-// "roll rolled_back: slot 0: why".
+// "roll rolled_back: slot 0: why", "retire all but 2", "recycled s0, cut 2".
 std::string to_text(const Effect& effect);
+
+inline const Lines kNothing;
+
+// 10 s to start, 20 s to drain, no other gate.
+GroupPolicy group_of(std::uint32_t count, std::uint32_t surge = 1);
 
 class Driver final {
  public:
@@ -25,8 +30,23 @@ class Driver final {
 
   Lines start(ReleaseId release) { return lines(machine.start(release, now)); }
   Lines roll(ReleaseId release, GroupPolicy policy) {
-    return lines(machine.roll(release, policy, now));
+    return lines(machine.roll(release, policy, Replace::all, now));
   }
+  Lines resize(ReleaseId release, GroupPolicy policy) {
+    return lines(machine.roll(release, policy, Replace::none, now));
+  }
+  Lines abort(const std::string& why) { return lines(machine.abort(why, now)); }
+  Lines judged(CanaryAction action, const std::string& why = {}) {
+    return lines(machine.canary_judged(action, why, now));
+  }
+  Lines recycle(WorkerId worker) { return lines(machine.recycle(worker, now)); }
+  Lines suspect(WorkerId worker, const std::string& why) {
+    return lines(machine.worker_suspect(worker, why, now));
+  }
+  // Its loop stands still: it is to end, or a debugger holds it.
+  Lines hangs(WorkerId worker) { return lines(machine.worker_stalled(worker, true, now)); }
+  Lines halted(WorkerId worker) { return lines(machine.worker_stalled(worker, false, now)); }
+  Lines moves(WorkerId worker) { return lines(machine.worker_moves(worker, now)); }
   Lines stop(bool fast) { return lines(machine.stop(fast, now)); }
   Lines ready(WorkerId worker) { return lines(machine.worker_ready(worker, now)); }
   Lines probed(WorkerId worker, bool passed, const std::string& why = {}) {
@@ -42,6 +62,8 @@ class Driver final {
     now += time;
     return lines(machine.tick(now));
   }
+  // `successor` becomes ready and the one before it ends.
+  void replace(WorkerId successor, WorkerId old);
   // How long until the machine wants to be called; -1 where it does not.
   milliseconds wait() const;
 
@@ -51,5 +73,8 @@ class Driver final {
  private:
   static Lines lines(const Effects& effects);
 };
+
+// What each slot's next worker runs.
+std::vector<ReleaseId> releases(const Driver& group);
 
 }  // namespace appserver::supervisor

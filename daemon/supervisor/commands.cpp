@@ -1,0 +1,168 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "supervisor/daemon.hpp"
+
+// What the control API asks of the supervisor.
+namespace appserver::supervisor {
+
+using control::RolloutResult;
+
+namespace {
+
+std::string describe_peer(const control::Peer& peer) {
+  return fmt::format("appserverctl (uid {}, pid {})", peer.uid, peer.pid);
+}
+
+void send_done(const std::shared_ptr<control::EventStream>& events, RolloutResult result,
+               const std::string& text) {
+  control::RolloutEvent event;
+  event.kind = control::EventKind::done;
+  event.result = result;
+  event.text = text;
+  events->send(event);
+}
+
+}  // namespace
+
+Group* Supervisor::find(const std::string& name) const {
+  const auto found =
+      std::ranges::find_if(groups_, [&](const auto& group) { return group->name() == name; });
+  return found == groups_.end() ? nullptr : found->get();
+}
+
+control::DaemonState Supervisor::state() const {
+  if (stopping_) return control::DaemonState::stopping;
+  if (rollouts_->running()) return control::DaemonState::reloading;
+  return up_ ? control::DaemonState::running : control::DaemonState::starting;
+}
+
+control::Status Supervisor::status() {
+  control::Status status;
+  status.daemon.version = version_;
+  status.daemon.pid = ::getpid();
+  status.daemon.uptime =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
+  if (!config_.file.empty()) status.daemon.config = config_.file.native();
+  status.daemon.state = state();
+  status.daemon.control_socket = config_.daemon.control_socket.native();
+  status.daemon.release = rollouts_->release();
+  status.rollout = rollouts_->status();
+  if (status.rollout && status.rollout->state == control::RolloutState::over)
+    status.rollout.reset();
+  status.notes = notes_;
+  if (rollouts_->stuck()) status.notes.push_back(*rollouts_->stuck());
+  for (const auto& group : groups_) status.groups.push_back(group->status());
+  return status;
+}
+
+void Supervisor::reload(control::ReloadRequest request, control::Peer peer,
+                        std::shared_ptr<control::EventStream> events) {
+  RolloutRequest rollout;
+  rollout.groups = std::move(request.groups);
+  rollout.force = request.force;
+  rollout.changed = request.changed;
+  rollout.dry_run = request.dry_run;
+  rollout.canary = request.canary;
+  rollout.hold = request.hold;
+  rollout.confirm_within = request.confirm_within;
+  rollout.who = describe_peer(peer);
+  rollouts_->ask(std::move(rollout), std::move(events));
+}
+
+void Supervisor::restart(control::RestartRequest request, control::Peer peer,
+                         std::shared_ptr<control::EventStream> events) {
+  RolloutRequest rollout;
+  rollout.groups = {std::move(request.group)};
+  rollout.force = true;
+  rollout.who = describe_peer(peer);
+  rollouts_->ask(std::move(rollout), std::move(events));
+}
+
+void Supervisor::rollback(control::RollbackRequest request, control::Peer peer,
+                          std::shared_ptr<control::EventStream> events) {
+  RolloutRequest rollout;
+  rollout.kind = RolloutRequest::Kind::rollback;
+  if (request.group) rollout.groups = {*request.group};
+  rollout.to = request.to;
+  rollout.dry_run = request.dry_run;
+  rollout.who = describe_peer(peer);
+  rollouts_->ask(std::move(rollout), std::move(events));
+}
+
+void Supervisor::scale(control::ScaleRequest request, control::Peer peer,
+                       std::shared_ptr<control::EventStream> events) {
+  RolloutRequest rollout;
+  rollout.kind = RolloutRequest::Kind::scale;
+  rollout.groups = {std::move(request.group)};
+  rollout.count = request.count;
+  rollout.who = describe_peer(peer);
+  rollouts_->ask(std::move(rollout), std::move(events));
+}
+
+void Supervisor::drain(control::DrainRequest request, control::Peer peer,
+                       std::shared_ptr<control::EventStream> events) {
+  Group* group = find(request.group);
+  if (group == nullptr) {
+    send_done(events, RolloutResult::refused, fmt::format("there is no group '{}'", request.group));
+    return;
+  }
+  log_.info("{}/{}: drain asked for by {}", request.group, request.slot, describe_peer(peer));
+  const std::string where = fmt::format("{}/{}", request.group, request.slot);
+  const std::string why_not = group->recycle(
+      request.slot, [events](const control::RolloutEvent& event) { events->send(event); },
+      [events, where](bool replaced, const std::string& why, std::uint64_t cut) {
+        if (!replaced) {
+          send_done(events, RolloutResult::rolled_back,
+                    fmt::format("{}: no fresh worker took over: {}", where, why));
+        } else if (cut > 0) {
+          send_done(events, RolloutResult::partial,
+                    fmt::format("{} has a fresh worker, but {} connection(s) were cut while "
+                                "draining; see drain_timeout",
+                                where, cut));
+        } else {
+          send_done(events, RolloutResult::done, where + " has a fresh worker");
+        }
+      });
+  if (!why_not.empty())
+    send_done(events, group->rolling() ? RolloutResult::busy : RolloutResult::refused, why_not);
+}
+
+std::optional<control::RolloutStatus> Supervisor::rollout() { return rollouts_->status(); }
+
+void Supervisor::watch(std::shared_ptr<control::EventStream> events) {
+  rollouts_->watch(std::move(events));
+}
+
+std::string Supervisor::abort(control::Peer peer) { return rollouts_->abort(describe_peer(peer)); }
+
+std::string Supervisor::proceed(control::Peer peer) {
+  return rollouts_->proceed(describe_peer(peer));
+}
+
+std::string Supervisor::confirm(control::Peer peer) {
+  return rollouts_->confirm(describe_peer(peer));
+}
+
+std::vector<control::ReleaseSummary> Supervisor::history() { return summarize(rollouts_->view()); }
+
+std::vector<control::CrashRecord> Supervisor::crashes() {
+  const auto& all = rollouts_->view().crashes;
+  return {all.rbegin(), all.rend()};
+}
+
+std::optional<control::CrashRecord> Supervisor::crash(std::uint64_t number) {
+  const auto& all = rollouts_->view().crashes;
+  const auto found = std::ranges::find(all, number, &control::CrashRecord::number);
+  if (found == all.end()) return std::nullopt;
+  return *found;
+}
+
+void Supervisor::stop(control::StopRequest request, control::Peer peer) {
+  begin_stop(request.fast, describe_peer(peer));
+}
+
+}  // namespace appserver::supervisor

@@ -1,0 +1,130 @@
+#include <fmt/format.h>
+
+#include <boost/asio/post.hpp>
+#include <vector>
+
+#include "os/procfs.hpp"
+#include "supervisor/group.hpp"
+
+// The part of a group that looks after workers which are alive.
+namespace appserver::supervisor {
+
+namespace {
+
+using telemetry::Level;
+
+// A loop that turned within this time turns.
+constexpr milliseconds kMoving{1'000};
+// After a replacement that failed: the reason is rarely gone at once.
+constexpr milliseconds kRecyclePause{30'000};
+
+Time now() { return std::chrono::steady_clock::now(); }
+
+}  // namespace
+
+void Group::arm_health_check() {
+  // Also at the start: one that stands still before its first look must know of it at that.
+  own_stall_.look(now());
+  health_timer_.expires_after(kHealthInterval);
+  health_timer_.async_wait([alive = alive_](const boost::system::error_code& error) {
+    if (error || *alive == nullptr) return;
+    (*alive)->arm_health_check();
+    (*alive)->check_health();
+  });
+}
+
+void Group::check_health() {
+  std::vector<WorkerId> open;
+  for (const auto& [id, view] : machine_.workers()) {
+    if (view.gate == Gate::open && !view.killed) open.push_back(id);
+  }
+  for (const WorkerId id : open) {
+    const WorkerView* view = machine_.find(id);
+    const WorkerProcess* process = find(id);
+    if (view == nullptr || process == nullptr) continue;
+    check_heartbeat(id, *view, *process);
+    recycle_if_due(id, *process);
+  }
+}
+
+void Group::check_heartbeat(WorkerId id, const WorkerView& view, const WorkerProcess& process) {
+  const milliseconds limit = config_of(view.release).hang_timeout;
+  if (limit.count() == 0 || view.aborted) return;
+  const milliseconds age = process.heartbeat_age();
+  if (view.stalled && age < kMoving) {
+    log(Level::warning, view.slot, process.pid(), "its event loop turns again");
+    apply(machine_.worker_moves(id, now()));
+    return;
+  }
+  if (age < limit || !own_stall_.is_over(now(), limit)) return;
+  // One that was stopped (SIGSTOP, a debugger) is somebody's wish, not a fault of its code.
+  const bool stopped = os::is_stopped(process.pid());
+  if (view.stalled && stopped) return;
+  log(stopped ? Level::warning : Level::error, view.slot, process.pid(),
+      stopped ? "stopped by a signal or a debugger: another slot accepts in its place meanwhile"
+              : fmt::format("its event loop has not turned for {} s (hang_timeout): ended",
+                            std::chrono::duration_cast<std::chrono::seconds>(age).count()));
+  apply(machine_.worker_stalled(id, !stopped, now()));
+}
+
+void Group::recycle_if_due(WorkerId id, const WorkerProcess& process) {
+  if (!machine_.can_recycle(id)) return;
+  if (no_recycling_before_ && now() < *no_recycling_before_) return;
+  Vitals vitals;
+  vitals.requests = process.page().requests.get();
+  vitals.uptime = std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() -
+                                                           process.started());
+  const config::Recycle& limits = committed_->config.recycle;
+  if (limits.max_memory.value > 0) vitals.resident_bytes = os::resident_bytes(process.pid());
+  const auto why = why_recycle(limits, vitals);
+  if (!why) return;
+  log(Level::info, machine_.find(id)->slot, process.pid(), "recycling: " + *why);
+  apply(machine_.recycle(id, now()));
+}
+
+std::string Group::recycle(std::uint32_t slot, OnEvent on_event, OnRecycled done) {
+  if (slot >= machine_.slots().size())
+    return fmt::format("{} has slots 0 to {}", name(), machine_.slots().size() - 1);
+  const WorkerId worker = machine_.slots()[slot].current;
+  if (machine_.rolling()) return fmt::format("{} is being rolled", name());
+  const WorkerView* view = machine_.find(worker);
+  if (view == nullptr || view->gate != Gate::open)
+    return fmt::format("{}/{} has no ready worker to drain", name(), slot);
+  if (!machine_.can_recycle(worker))
+    return fmt::format("another worker of {} is being replaced, or {}/{} hangs; try again", name(),
+                       name(), slot);
+  on_event_ = std::move(on_event);
+  on_recycled_ = std::move(done);
+  apply(machine_.recycle(worker, now()));
+  return {};
+}
+
+void Group::carry_out(const effect::Recycled& recycled) {
+  if (recycled.replaced) {
+    ++recycled_;
+    if (recycled.cut > 0) {
+      log(Level::warning, recycled.slot, 0,
+          fmt::format("cut at the drain timeout: {} connection(s)", recycled.cut));
+    }
+  } else if (!machine_.rolling()) {
+    no_recycling_before_ = now() + kRecyclePause;
+    log(Level::warning, recycled.slot, 0,
+        fmt::format("not replaced, the old worker stays: {}", recycled.text));
+  }
+  if (!on_recycled_) return;
+  // A rollout that has begun meanwhile has its own.
+  if (!machine_.rolling()) on_event_ = nullptr;
+  boost::asio::post(context_.io, [done = std::exchange(on_recycled_, nullptr), recycled] {
+    done(recycled.replaced, recycled.text, recycled.cut);
+  });
+}
+
+std::uint64_t Group::largest_worker() const {
+  std::uint64_t largest = 0;
+  for (const auto& [id, process] : processes_) {
+    if (process.process) largest = std::max(largest, os::resident_bytes(process.process->pid()));
+  }
+  return largest;
+}
+
+}  // namespace appserver::supervisor

@@ -1,0 +1,158 @@
+#include "supervisor/rollout_machine.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace appserver::supervisor {
+
+using namespace rollout_effect;
+using control::RolloutResult;
+
+namespace {
+
+bool has_new_code(Change change) { return change == Change::add || change == Change::roll; }
+bool is_rolled(Change change) { return has_new_code(change) || change == Change::resize; }
+
+}  // namespace
+
+RolloutMachine::RolloutMachine(std::vector<PlannedChange> plan, bool dry_run)
+    : plan_(std::move(plan)), dry_run_(dry_run) {}
+
+RolloutEffects RolloutMachine::finish(RolloutResult result, std::string why) {
+  state_ = State::over;
+  current_.clear();
+  return {Finish{result, std::move(why)}};
+}
+
+RolloutEffects RolloutMachine::begin() { return next_preflight(); }
+
+RolloutEffects RolloutMachine::next_preflight() {
+  while (position_ < plan_.size() && !has_new_code(plan_[position_].change)) ++position_;
+  if (position_ < plan_.size()) {
+    current_ = plan_[position_].group;
+    return {Preflight{current_}};
+  }
+  if (dry_run_) return finish(RolloutResult::done, {});
+  const bool idle = std::ranges::all_of(
+      plan_, [](const PlannedChange& each) { return each.change == Change::keep; });
+  if (idle) return finish(RolloutResult::done, {});
+  position_ = 0;
+  state_ = State::rolling;
+  return next_roll();
+}
+
+RolloutEffects RolloutMachine::preflighted(const std::string& why_not) {
+  if (state_ != State::preflight) return {};
+  if (!why_not.empty())
+    return finish(RolloutResult::refused, fmt::format("{}: {}", current_, why_not));
+  ++position_;
+  return next_preflight();
+}
+
+RolloutEffects RolloutMachine::next_roll() {
+  while (position_ < plan_.size() && !is_rolled(plan_[position_].change)) ++position_;
+  if (position_ < plan_.size()) {
+    current_ = plan_[position_].group;
+    return {Roll{current_, plan_[position_].change}};
+  }
+  current_.clear();
+  state_ = State::committing;
+  return {Commit{}};
+}
+
+RolloutEffects RolloutMachine::rolled(Outcome outcome, const std::string& why) {
+  if (state_ != State::rolling) return {};
+  const PlannedChange& step = plan_[position_];
+  if (outcome == Outcome::stopped) return finish(RolloutResult::stopped, why);
+  if (outcome == Outcome::done) {
+    done_.push_back(step);
+    ++position_;
+    return next_roll();
+  }
+  reason_ = fmt::format("{}: {}", step.group, why);
+  stuck_ = outcome == Outcome::partial;
+  state_ = State::reverting;
+  // It went back by itself, but an added group is still there, without workers.
+  if (step.change == Change::add) done_.push_back(step);
+  return revert_next();
+}
+
+// The groups that were rolled before the one that failed go back, too: a reload is whole or not at
+// all.
+RolloutEffects RolloutMachine::revert_next() {
+  if (done_.empty()) {
+    current_.clear();
+    state_ = State::recording;
+    return {Record{reason_}};
+  }
+  const PlannedChange next = done_.back();
+  done_.pop_back();
+  current_ = next.group;
+  return {Revert{next.group, next.change}};
+}
+
+RolloutEffects RolloutMachine::reverted(Outcome outcome, const std::string& why) {
+  if (state_ != State::reverting) return {};
+  if (outcome == Outcome::stopped) return finish(RolloutResult::stopped, why);
+  stuck_ = stuck_ || outcome != Outcome::done;
+  return revert_next();
+}
+
+RolloutEffects RolloutMachine::committed(const std::string& why_not) {
+  if (state_ != State::committing) return {};
+  if (why_not.empty()) return remove_all();
+  reason_ = why_not;
+  state_ = State::reverting;
+  return revert_next();
+}
+
+RolloutEffects RolloutMachine::remove_all() {
+  state_ = State::removing;
+  RolloutEffects effects;
+  for (const PlannedChange& step : plan_) {
+    if (step.change != Change::remove) continue;
+    ending_.push_back(step.group);
+    effects.emplace_back(End{step.group});
+  }
+  return ending_.empty() ? finish_well() : effects;
+}
+
+RolloutEffects RolloutMachine::ended(const std::string& group) {
+  if (state_ != State::removing || std::erase(ending_, group) == 0 || !ending_.empty()) return {};
+  return finish_well();
+}
+
+RolloutEffects RolloutMachine::finish_well() {
+  // `done` promises that nobody noticed.
+  if (cut_ == 0) return finish(RolloutResult::done, {});
+  return finish(RolloutResult::partial, describe_cut());
+}
+
+std::string RolloutMachine::describe_cut() const {
+  return fmt::format(
+      "{} cut while draining; see drain_timeout",
+      cut_ == 1 ? std::string("1 connection was") : fmt::format("{} connections were", cut_));
+}
+
+RolloutEffects RolloutMachine::recorded() {
+  if (state_ != State::recording) return {};
+  std::string why = reason_;
+  if (cut_ > 0) why += "; " + describe_cut();
+  if (!stuck_) return finish(RolloutResult::rolled_back, why);
+  why += "; not every worker could be brought back to the old build: see appserverctl status";
+  return finish(RolloutResult::partial, why);
+}
+
+RolloutEffects RolloutMachine::abort(const std::string& why) {
+  if (state_ != State::preflight) return {};
+  return finish(RolloutResult::refused, why);
+}
+
+RolloutEffects RolloutMachine::stop(const std::string& why) {
+  if (state_ == State::over) return {};
+  return finish(RolloutResult::stopped, why);
+}
+
+}  // namespace appserver::supervisor
