@@ -77,3 +77,36 @@ TEST_CASE("restart replaces the workers of a kept group by the build that lies t
   REQUIRE(get(daemon.address("gateway"), "/").body == "v2\n");
   REQUIRE(get(daemon.address("api"), "/").body == "v1\n");
 }
+
+TEST_CASE("a kept group that is gone from the file stays until reload --force names it") {
+  Site site(kGroups);
+  Daemon daemon(site);
+  const auto kept = daemon.pids("gateway");
+  site.configure(
+      "groups:\n"
+      "  api: {plugin: probe, listen: http://127.0.0.1:0, count: 2}\n");
+  const auto finished = daemon.ctl({"reload"});
+  INFO(finished.text());
+  REQUIRE(finished.exit.code == 0);
+  REQUIRE((finished.out + finished.err).find("reload --force gateway") != std::string::npos);
+  REQUIRE(daemon.pids("gateway") == kept);
+  const auto forced = daemon.ctl({"reload", "--force", "gateway"});
+  INFO(forced.text());
+  REQUIRE(forced.exit.code == 0);
+  REQUIRE(daemon.status().groups.size() == 1);
+}
+
+TEST_CASE("reload --force replaces the workers of a kept group by name, with its connections") {
+  Site site(kGroups);
+  Daemon daemon(site);
+  const auto api = daemon.pids("api");
+  Connection client(daemon.address("gateway"));
+  REQUIRE(client.get("/").body == "v1\n");
+  site.install(probe_v2());
+  const auto forced = daemon.ctl({"reload", "--force", "gateway"});
+  INFO(forced.text());
+  REQUIRE(forced.exit.code == 0);
+  REQUIRE(client.get("/").body == "v2\n");
+  REQUIRE(client.connects() == 1);
+  REQUIRE(daemon.pids("api") == api);
+}

@@ -171,35 +171,6 @@ TEST_CASE("a reload with a bad configuration changes nothing and names the place
   REQUIRE(totals.failures.empty());
 }
 
-TEST_CASE(
-    "a change that a running daemon cannot take over is refused by name and changes nothing") {
-  Site site(probe_group(2));
-  Daemon daemon(site);
-  daemon.expect_error("rollout");
-  const auto pids = daemon.pids();
-  const auto address = daemon.address();
-  const std::string group = "  api: {plugin: probe, count: 2, listen: http://127.0.0.1:0}\n";
-  const std::vector<std::pair<std::string, std::string>> changes{
-      {probe_group(3), "groups.api.count"},
-      {"groups:\n  api: {plugin: probe, count: 2, listen: 'http://unix:run/x.sock'}\n",
-       "groups.api.listen"},
-      {"groups:\n" + group + "  more: {plugin: probe, listen: http://127.0.0.1:0}\n",
-       "groups.more"},
-      {"groups:\n  other: {plugin: probe, listen: http://127.0.0.1:0}\n", "groups.api"},
-  };
-  for (const auto& [config, named] : changes) {
-    site.configure(config);
-    const auto refused = daemon.ctl({"reload"});
-    INFO(refused.text());
-    REQUIRE(refused.exit.code == 3);
-    REQUIRE((refused.out + refused.err).find(named) != std::string::npos);
-    REQUIRE((refused.out + refused.err).find("restart") != std::string::npos);
-  }
-  REQUIRE(daemon.pids() == pids);
-  REQUIRE(daemon.address().text() == address.text());
-  REQUIRE(get(address, "/").ok());
-}
-
 TEST_CASE("a reload of named groups rolls those only") {
   Site site(
       "groups:\n"

@@ -176,7 +176,7 @@ TEST_CASE("two daemons do not share a state directory, wherever their control so
              "daemon:\n"
              "  control: {socket: run/second.sock}\n"
              "  state_dir: state\n"
-             "  plugin_dir: plugins\n" +
+             "  plugins: {dir: plugins}\n" +
                  probe_group(1));
   const auto refused = start_in_vain({"--config", second.string()});
   INFO(refused.text());

@@ -70,7 +70,9 @@ TEST_CASE(
   killed.has_ended(Exit{-1, SIGKILL});
 }
 
-TEST_CASE("kill -9 of the supervisor within a reload leaves nothing, and the next start is clean") {
+TEST_CASE(
+    "kill -9 of the supervisor within a reload leaves nothing, and the next start runs the release "
+    "before") {
   Site site(probe_group(2));
   {
     Daemon daemon(site);
@@ -91,5 +93,8 @@ TEST_CASE("kill -9 of the supervisor within a reload leaves nothing, and the nex
     daemon.has_ended(Exit{-1, SIGKILL});
   }
   Daemon next(site);
-  for (int i = 0; i < 10; ++i) REQUIRE(get(next.address(), "/").body == "v2\n");
+  for (int i = 0; i < 10; ++i) REQUIRE(get(next.address(), "/").body == "v1\n");
+  const auto notes = next.status().notes;
+  REQUIRE(notes.size() == 1);
+  REQUIRE(notes.front().find("appserverctl reload api") != std::string::npos);
 }

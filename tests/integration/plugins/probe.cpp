@@ -1,14 +1,23 @@
 // The plugin of the integration tests, built twice: as "v1" and as "v2", so that an answer tells
 // which code gave it. Each answer carries the worker's pid in X-Pid.
-//   /                  "v1\n"; to a body "LENGTH v1\n"
-//   /slow?ms=N         the same after N ms, the loop free meanwhile
-//   /gate?file=F       the same once the file F exists; F.reached is written when the request is
-//   there /stream?pieces=N   N lines, each a piece of a streamed body, 5 ms apart /echo?text=T
-//   "T\n"            /setting?name=K     the group's setting /environment?name=K, /directory     of
-//   the process /reloads           how many reloads this worker was kept through /fails_in_v2 500
-//   in v2        /throw              an exception /crash             SIGSEGV          /exit the
-//   process exits with status 0
-// Settings: crash_at_start_if: FILE, crash_in_v2_after_ms: N.
+// clang-format off
+//   /                       "v1\n"; to a body "LENGTH v1\n"
+//   /slow?ms=N              the same after N ms, the loop free meanwhile
+//   /gate?file=F            the same once the file F exists; F.reached is written when the request is there
+//   /stream?pieces=N        N lines, each a piece of a streamed body, 5 ms apart
+//   /echo?text=T            "T\n"
+//   /setting?name=K         the group's setting
+//   /environment?name=K     of the process
+//   /directory              of the process
+//   /reloads                how many reloads this worker was kept through
+//   /fails_in_v2            500 in v2
+//   /slow_in_v2?ms=N        as /slow in v2, at once in v1
+//   /throw                  an exception
+//   /crash                  SIGSEGV
+//   /crash_in_v2            the same in v2
+//   /exit                   the process exits with status 0
+// Settings: crash_at_start_if: FILE, crash_in_v2_at_start_if: FILE, crash_in_v2_after_ms: N.
+// clang-format on
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
@@ -58,6 +67,8 @@ class Probe final : public appserver::Plugin {
   void on_worker_start(appserver::Worker& worker) override {
     const std::string flag = worker.settings().get("crash_at_start_if", "");
     if (!flag.empty() && std::filesystem::exists(flag)) crash();
+    const std::string bad = worker.settings().get("crash_in_v2_at_start_if", "");
+    if (kVersion == "v2" && !bad.empty() && std::filesystem::exists(bad)) crash();
     const auto delay = worker.settings().get("crash_in_v2_after_ms", 0);
     if (delay > 0 && kVersion == "v2") worker.after(milliseconds(delay), [] { crash(); }).detach();
   }
@@ -67,11 +78,12 @@ class Probe final : public appserver::Plugin {
   void on_request(appserver::Request& request, appserver::Response& response) override {
     response.header("X-Pid", std::to_string(::getpid()));
     const auto path = request.path();
+    if (path == "/slow_in_v2" && kVersion == "v2") return answer_later(request, response);
     if (path == "/slow") return answer_later(request, response);
     if (path == "/gate") return answer_at_gate(request, response);
     if (path == "/stream") return answer_in_pieces(request, response);
     if (path == "/throw") throw std::runtime_error("the probe throws, as it was asked to");
-    if (path == "/crash") return crash();
+    if (path == "/crash" || (path == "/crash_in_v2" && kVersion == "v2")) return crash();
     if (path == "/exit") ::_exit(0);
     if (path == "/fails_in_v2" && kVersion == "v2") response.status(500);
     response.text(text_for(request));

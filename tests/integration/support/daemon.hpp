@@ -10,6 +10,7 @@
 
 #include "support/eventually.hpp"
 #include "support/process.hpp"
+#include "support/records.hpp"
 #include "support/site.hpp"
 #include "support/status.hpp"
 
@@ -38,7 +39,10 @@ class Daemon {
 
   // appserverctl with `--socket` of this daemon behind the verb.
   Finished ctl(std::vector<std::string> arguments, Deadline deadline = 60s) const;
+  // The same in the background: it is followed until it ends or the test ends it.
+  Process begin_ctl(std::vector<std::string> arguments) const;
   Status status() const;
+  std::vector<Release> history() const;
   // The first address of the first group, or that of another; asked once the group is ready.
   Endpoint address(const std::string& group = {}, std::size_t index = 0) const;
   std::vector<pid_t> pids(const std::string& group = "api") const;

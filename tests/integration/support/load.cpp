@@ -57,7 +57,7 @@ std::string Totals::text() const {
 
 Load::Load(Endpoint endpoint, Mix mix)
     : endpoint_(std::move(endpoint)),
-      mix_(mix),
+      mix_(std::move(mix)),
       stop_(os::check(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")) {
   const int all =
       mix_.keep_alive + mix_.closing + mix_.posting + mix_.slow_keep_alive + mix_.slow_closing;
@@ -96,7 +96,7 @@ Totals Load::run_client(const Kind& kind, const std::string& name, unsigned seed
   pid_t last_worker = 0;
   do {
     const std::string target =
-        kind.slow ? "/slow?ms=" + std::to_string(random() % slowest) : std::string("/");
+        kind.slow ? "/slow?ms=" + std::to_string(random() % slowest) : mix_.target;
     if (!connection.connected()) last_worker = 0;
     const Response response = kind.posts ? connection.post(target, body) : connection.get(target);
     const std::string version = version_in(response, body.size());

@@ -26,6 +26,7 @@ struct Mix {
   int slow_closing = 2;
   milliseconds think = 10ms;
   milliseconds slowest = 500ms;
+  std::string target = "/";  // of the requests that are not slow
 
   static Mix light() { return {1, 1, 1, 0, 0, 10ms, 0ms}; }
 };

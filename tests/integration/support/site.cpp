@@ -24,7 +24,7 @@ void Site::configure(std::string_view groups_yaml) {
       "daemon:\n"
       "  control: {socket: run/appserverd.sock}\n"
       "  state_dir: state\n"
-      "  plugin_dir: plugins\n"
+      "  plugins: {dir: plugins}\n"
       "  log: {level: info, format: text}\n";
   write_file(config_file(), text.append(groups_yaml));
 }

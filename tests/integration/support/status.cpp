@@ -59,10 +59,27 @@ GroupStatus parse_group(const json::object& object) {
   group.state = text(object, "state");
   group.restarts = number(object, "restarts");
   group.reloading = field(object, "reloading").as_bool();
+  group.release = number(object, "release");
+  group.recycled = number(object, "recycled");
+  if (const auto& build = field(object, "build"); !build.is_null()) {
+    group.build = text(build.as_object(), "sha256");
+  }
   for (const auto& worker : field(object, "workers").as_array()) {
     group.workers.push_back(parse_worker(worker.as_object()));
   }
   return group;
+}
+
+RolloutStatus parse_rollout(const json::value& value) {
+  RolloutStatus rollout;
+  if (value.is_null()) return rollout;
+  const auto& object = value.as_object();
+  rollout.id = text(object, "id");
+  rollout.state = text(object, "state");
+  rollout.release = number(object, "release");
+  rollout.text = text(object, "text");
+  rollout.queued = field(object, "queued").as_bool();
+  return rollout;
 }
 
 }  // namespace
@@ -95,6 +112,11 @@ Status parse_status(std::string_view text_of_json) {
   status.version = text(daemon, "version");
   status.pid = pid_of(daemon);
   status.state = text(daemon, "state");
+  status.release = number(daemon, "release");
+  status.rollout = parse_rollout(field(root, "rollout"));
+  for (const auto& note : field(root, "notes").as_array()) {
+    status.notes.emplace_back(note.as_string());
+  }
   for (const auto& group : field(root, "groups").as_array()) {
     status.groups.push_back(parse_group(group.as_object()));
   }

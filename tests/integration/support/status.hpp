@@ -35,6 +35,9 @@ struct GroupStatus {
   std::string state;
   std::int64_t restarts = 0;
   bool reloading = false;
+  std::int64_t release = 0;
+  std::string build;  // sha256; empty while it is not known
+  std::int64_t recycled = 0;
   std::vector<WorkerStatus> workers;
 
   // By slot; without slots that have no process, and without workers that drain beside their
@@ -42,10 +45,22 @@ struct GroupStatus {
   std::vector<pid_t> pids() const;
 };
 
+// Of the rollout that is not over; without one its state is empty.
+struct RolloutStatus {
+  std::string id;
+  std::string state;
+  std::int64_t release = 0;
+  std::string text;
+  bool queued = false;
+};
+
 struct Status {
   std::string version;
   pid_t pid = 0;
   std::string state;
+  std::int64_t release = 0;
+  RolloutStatus rollout;
+  std::vector<std::string> notes;
   std::vector<GroupStatus> groups;
   std::string text;  // the JSON it was read from
 
