@@ -99,6 +99,7 @@ class Group final {
   struct Process {
     std::shared_ptr<WorkerProcess> process;
     std::uint64_t generation = 0;
+    bool was_stopped = false;  // by a signal or a debugger, when it was last looked at
   };
 
   void apply(const Effects& effects);

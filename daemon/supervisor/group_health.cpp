@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <boost/asio/post.hpp>
+#include <utility>
 #include <vector>
 
 #include "os/procfs.hpp"
@@ -59,6 +60,8 @@ void Group::check_heartbeat(WorkerId id, const WorkerView& view, const WorkerPro
   if (age < limit || !own_stall_.is_over(now(), limit)) return;
   // One that was stopped (SIGSTOP, a debugger) is somebody's wish, not a fault of its code.
   const bool stopped = os::is_stopped(process.pid());
+  // One that was continued just now is given the time for a turn.
+  if (std::exchange(processes_.at(id).was_stopped, stopped) && !stopped) return;
   if (view.stalled && stopped) return;
   log(stopped ? Level::warning : Level::error, view.slot, process.pid(),
       stopped ? "stopped by a signal or a debugger: another slot accepts in its place meanwhile"

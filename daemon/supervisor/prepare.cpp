@@ -266,7 +266,8 @@ bool Planner::stopped_by_quarantine(GroupPlan& plan, const GroupRelease& group) 
   const Quarantine::Entry* const entry = archive_.quarantine.find(group.build.sha256);
   if (entry == nullptr) return false;
   if (!request_.watch) {
-    plan.note = fmt::format("build {} failed before: {}", short_sha(group.build), entry->why);
+    plan.note = fmt::format("build {} is tried though it was quarantined: {}",
+                            short_sha(group.build), entry->why);
     return false;
   }
   plan.note =

@@ -334,7 +334,13 @@ void Rollout::finish(RolloutResult result, const std::string& text) {
   added_.clear();
   for (const GroupPlan& plan : prepared_.plan) {
     Group* group = find(plan.name);
-    if (group != nullptr && !group->rolling()) group->close_unused();
+    if (group == nullptr || group->rolling()) continue;
+    try {
+      group->close_unused();
+    } catch (const std::exception& error) {
+      // The verdict comes all the same.
+      targets_.context.log.error("{}: closing addresses: {}", plan.name, error.what());
+    }
   }
   RolloutEvent event;
   event.kind = EventKind::done;

@@ -1,6 +1,7 @@
 #include "supervisor/rollouts.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
@@ -86,7 +87,7 @@ void Rollouts::adapt(RolloutRequest& request) const {
   if (back && !request.to) request.to = before_number_;
   if (back && request.groups.empty()) return;
   const auto left = std::chrono::duration_cast<milliseconds>(*probation_->confirm_by() - now());
-  request.confirm_within = request.confirm_within.value_or(std::max(milliseconds(1), left));
+  request.confirm_within = std::max(milliseconds(1), left);
   request.waits_along = true;
 }
 
@@ -108,7 +109,13 @@ void Rollouts::ended(const Rollout::End& end) {
   // What the watcher had no reason to do is nothing that a person would want to look at.
   if (!request.watch || !idle || !last_) last_ = ended;
   if (end.view) view_ = end.view;
-  if (reverting_ != 0) reverted(request.reverts, end, idle);
+  const bool failed = end.release == 0 && !idle && !stopping_;
+  if (reverting_ != 0) {
+    reverted(request.reverts, end, idle);
+  } else if (!request.reverts.empty() && failed) {
+    stuck_ = fmt::format("{}: to be taken back ({}), but: {}; `appserverctl rollback` tries again",
+                         fmt::join(request.groups, ", "), request.reverts, end.text);
+  }
   if (end.release != 0) begin_probation(request, end);
   // Also what was refused is in the store.
   if (!stopping_ && !(request.watch && idle)) collect_builds();
@@ -135,8 +142,9 @@ void Rollouts::ended(const Rollout::End& end) {
 void Rollouts::reverted(const std::string& why, const Rollout::End& end, bool idle) {
   const std::uint64_t release = std::exchange(reverting_, 0);
   if (end.release == 0 && !idle) {
+    if (stopping_) return;
     // Again and again would not make it better.
-    probation_->leave_to_people();
+    if (probation_) probation_->leave_to_people();
     stuck_ = fmt::format(
         "release {}: to be taken back ({}), but: {}; `appserverctl rollback` tries "
         "again",
@@ -161,7 +169,6 @@ std::map<std::string, Time> Rollouts::windows_of(const std::vector<std::string>&
 
 void Rollouts::begin_probation(const RolloutRequest& request, const Rollout::End& end) {
   const std::uint64_t before = std::exchange(release_, end.release);
-  stuck_.reset();
   if (probation_ && request.waits_along && probation_->waits_for_confirm()) {
     settle_record(
         probation_->release(),
@@ -172,6 +179,7 @@ void Rollouts::begin_probation(const RolloutRequest& request, const Rollout::End
   }
   // A change of the number of slots says nothing for or against what they run.
   if (end.rolled.empty() && !request.confirm_within) return;
+  stuck_.reset();
   end_probation(request, end.rolled);
   if (request.kind == RolloutRequest::Kind::rollback && request.groups.empty()) carried_.clear();
   if (request.kind == RolloutRequest::Kind::rollback || before == 0) return;
@@ -218,7 +226,8 @@ void Rollouts::arm_probation() {
   }
   probation_timer_.expires_at(*deadline);
   probation_timer_.async_wait([this](const boost::system::error_code& error) {
-    if (error || !probation_ || stopping_) return;
+    // On its way back it is no matter of time any more; the handler may have been queued before.
+    if (error || !probation_ || stopping_ || reverting_ != 0) return;
     if (const auto why = probation_->tick(now())) {
       revert_for_crash_ = false;
       revert(*why);
@@ -418,10 +427,11 @@ void Rollouts::stop(const std::string& why) {
 std::vector<std::string> Rollouts::used_builds() const {
   std::vector<std::string> used;
   for (const auto& group : targets_.groups) used.push_back(group->release()->build.sha256);
-  // Also those that a restart, or the end of the probation, goes back to.
+  // Also those that a restart, the end of the probation, or a plain rollback goes back to.
+  const Release* const before = release_before(view_->releases, release_);
   for (const Release& release : view_->releases) {
-    const bool needed =
-        release.number == view_->committed || (probation_ && release.number == before_number_);
+    const bool needed = release.number == view_->committed || &release == before ||
+                        (probation_ && release.number == before_number_);
     if (!needed) continue;
     for (const auto& group : release.groups) used.push_back(group->build.sha256);
   }

@@ -32,6 +32,8 @@ constexpr std::size_t kMaxLastOutput = 300;
 constexpr std::size_t kMaxLastLines = 20;
 constexpr std::size_t kMaxLogMessage = 16 * 1024;
 
+std::chrono::steady_clock::time_point now() { return std::chrono::steady_clock::now(); }
+
 struct Pipe {
   os::Fd read_end;
   os::Fd write_end;
@@ -285,7 +287,9 @@ void WorkerProcess::wait_to_send() {
   patience_.expires_after(kChannelPatience);
   patience_.async_wait([weak = weak_from_this()](const error_code& error) {
     const auto self = weak.lock();
-    if (!error && self) self->give_up_sending("it has not read its channel for too long");
+    // It may have been queued when the wait began anew.
+    if (error || !self || self->queued_.empty() || self->patience_.expiry() > now()) return;
+    self->give_up_sending("it has not read its channel for too long");
   });
   channel_.async_wait(channel_.wait_write, [self = shared_from_this()](const error_code& error) {
     if (!error && !self->reaped_) self->send_queued();

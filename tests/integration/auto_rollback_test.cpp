@@ -80,9 +80,9 @@ TEST_CASE("a build that failed is known by that: the next reload says so, and tr
   write_file(flag, "");
   site.install(probe_v2());
   require_exit(daemon.ctl({"reload"}), kRolledBack);
-  require_exit(daemon.ctl({"reload"}), kRolledBack, "failed before");
+  require_exit(daemon.ctl({"reload"}), kRolledBack, "though it was quarantined");
   std::filesystem::remove(flag);
-  require_exit(daemon.ctl({"reload"}), kDone, "failed before");
+  require_exit(daemon.ctl({"reload"}), kDone, "though it was quarantined");
   REQUIRE(get(daemon.address(), "/").body == "v2\n");
 }
 
@@ -169,7 +169,7 @@ TEST_CASE("a build that crash-loops soon after its reload was done is taken back
   REQUIRE(release_of(history, bad).result.find("crash-loops") != std::string::npos);
   REQUIRE(release_of(history, bad + 1).committed);
   // Its content is in quarantine.
-  require_exit(daemon.ctl({"reload", "--dry-run"}), kDone, "failed before");
+  require_exit(daemon.ctl({"reload", "--dry-run"}), kDone, "though it was quarantined");
 }
 
 TEST_CASE("a build that crash-loops is taken back though a reload of another group has followed") {

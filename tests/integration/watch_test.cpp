@@ -179,7 +179,7 @@ TEST_CASE("a build that was rolled back is tried again when it changes, or a per
   const auto by_hand = daemon.ctl({"reload"});
   INFO(by_hand.text());
   REQUIRE(by_hand.exit.code == kRolledBack);
-  REQUIRE(contains(by_hand.out, "failed before"));
+  REQUIRE(contains(by_hand.out, "though it was quarantined"));
   REQUIRE(daemon.pids() == pids);
   site.install(probe_v2());
   wait_for_answer(daemon, "v2");

@@ -339,7 +339,8 @@ TEST_CASE("a person may try a build again that failed before, and is told so") {
   site.put("api.so", kTwo);
   const auto plan = plan_of(site.prepare(reload_changed()), "api");
   CHECK(plan.change == Change::roll);
-  CHECK(plan.note == "build " + short_sha(kTwo) + " failed before: it crashed");
+  CHECK(plan.note ==
+        "build " + short_sha(kTwo) + " is tried though it was quarantined: it crashed");
 }
 
 TEST_CASE("it is no matter that the build that runs failed before") {
