@@ -14,7 +14,7 @@
 #include "channel/process.hpp"
 #include "config/load.hpp"
 #include "os/process.hpp"
-#include "supervisor/supervisor.hpp"
+#include "supervisor/run.hpp"
 #include "worker/worker.hpp"
 
 namespace {
@@ -72,7 +72,13 @@ void print_help(const options::options_description& all) {
 }
 
 config::Config read_config(const options::variables_map& given) {
-  if (given.contains("config")) return config::load_file(given["config"].as<std::string>());
+  if (given.contains("config")) {
+    // What was dropped into the plugin folder keeps no daemon from starting.
+    const bool runs = !given.contains("check") && !given.contains("dump-config");
+    return config::load_file(
+        given["config"].as<std::string>(), config::process_environment(),
+        runs ? config::DroppedMistakes::are_left_out : config::DroppedMistakes::are_errors);
+  }
   std::vector<std::string> listen;
   if (given.contains("listen")) listen = given["listen"].as<std::vector<std::string>>();
   return config::single_plugin(given["plugin"].as<std::string>(), listen,

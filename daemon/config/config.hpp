@@ -99,6 +99,7 @@ struct Group {
       rlimits;  // nofile, core, as, nproc, stack, data, fsize, cpu, memlock
   std::map<std::string, std::string> environment;  // added to the boot environment
   std::filesystem::path working_directory;         // empty: that of the supervisor
+  bool dropped = false;  // described by a NAME.yaml in the plugin folder, not by a file of ours
   friend bool operator==(const Group&, const Group&) = default;
 };
 
@@ -126,10 +127,24 @@ struct Daemon {
   friend bool operator==(const Daemon&, const Daemon&) = default;
 };
 
+// What lies in the plugin folder and is no group of the configuration; for who keeps running what
+// was dropped there before.
+struct LeftOut {
+  struct Mistake {
+    std::string name;  // NAME of NAME.yaml
+    std::string text;  // the first of its problems, as file:line:column, and how many more
+  };
+
+  std::string folder;  // "is missing" or "cannot be read: ...": nothing of it is known; or empty
+  std::vector<Mistake> mistakes;  // by name
+  std::vector<std::string> without_plugin;  // each NAME of a NAME.yaml without NAME.so, by name
+};
+
 struct Config {
   std::filesystem::path file;  // absolute path it came from; empty without one
   Daemon daemon;
-  std::vector<Group> groups;  // in the order of the file
+  std::vector<Group> groups;  // in the order of the file, then the dropped ones by name
+  LeftOut left_out;           // where the plugin folder is watched
 };
 
 }  // namespace appserver::config

@@ -143,7 +143,7 @@ void dump_reload(Writer& out, const Reload& reload) {
 }
 
 void dump_group(Writer& out, const Group& group) {
-  out.line(1, group.name + ":");
+  out.line(1, group.name + (group.dropped ? ":  # dropped into the plugin folder" : ":"));
   out.field(2, "plugin", scalar(group.plugin.native()));
   if (!group.listen.empty()) out.line(2, "listen:");
   for (const Listen& listen : group.listen) out.line(3, "- " + scalar(listen.text));

@@ -33,7 +33,7 @@ void read_included(const IncludedFile& file, const Environment& environment,
 }
 
 Config load(std::string_view text, const std::filesystem::path& file,
-            const Environment& environment) {
+            const Environment& environment, DroppedMistakes mistakes) {
   Problems problems;
   Config config;
   Document document{file.empty() ? "configuration" : file.native(), folder_of(file), nullptr};
@@ -49,12 +49,16 @@ Config load(std::string_view text, const std::filesystem::path& file,
   for (const IncludedFile& included : included_files(top, config.file)) {
     read_included(included, environment, plugins.dir, groups, problems);
   }
-  if (plugins.watch) read_dropped(top, plugins.dir, config.file, environment, groups);
+  Addresses addresses(config.daemon);
+  for (const GroupSource& source : groups) addresses.add(source, problems);
+  if (plugins.watch) {
+    read_dropped(top, plugins.dir, config.file, environment,
+                 {groups, addresses, config.left_out, mistakes});
+  }
   if (groups.empty() && !plugins.watch && problems.empty()) {
     problems.add({document.name, 0, 0},
                  "no groups; add at least one, such as groups: {api: {plugin: hello}}");
   }
-  check_addresses(groups, config.daemon, problems);
   problems.throw_if_any();
   config.groups.reserve(groups.size());
   for (GroupSource& source : groups) config.groups.push_back(std::move(source.group));
@@ -63,11 +67,12 @@ Config load(std::string_view text, const std::filesystem::path& file,
 
 }  // namespace
 
-Config load_file(const std::filesystem::path& file, const Environment& environment) {
+Config load_file(const std::filesystem::path& file, const Environment& environment,
+                 DroppedMistakes mistakes) {
   Problems problems;
   const auto text = read_source(file, file.native(), problems);
   problems.throw_if_any();
-  return load(*text, file, environment);
+  return load(*text, file, environment, mistakes);
 }
 
 Daemon load_daemon(const std::filesystem::path& file, const Environment& environment) {
@@ -86,7 +91,7 @@ Daemon load_daemon(const std::filesystem::path& file, const Environment& environ
 
 Config load_text(std::string_view text, const std::filesystem::path& file,
                  const Environment& environment) {
-  return load(text, file, environment);
+  return load(text, file, environment, DroppedMistakes::are_errors);
 }
 
 }  // namespace appserver::config

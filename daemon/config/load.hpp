@@ -38,10 +38,15 @@ class ConfigError : public std::runtime_error {
 using Environment = std::function<std::optional<std::string>(const std::string& name)>;
 Environment process_environment();
 
+// What becomes of mistakes in what was dropped into the plugin folder, and of a folder that cannot
+// be read. One that is missing is left out, and no error, in both cases.
+enum class DroppedMistakes { are_errors, are_left_out };
+
 // Relative paths in the file are relative to its folder. Where `plugins.watch` is set, the groups
 // that were dropped into the plugin folder follow those of the file. Throws ConfigError.
 Config load_file(const std::filesystem::path& file,
-                 const Environment& environment = process_environment());
+                 const Environment& environment = process_environment(),
+                 DroppedMistakes mistakes = DroppedMistakes::are_errors);
 
 // The `daemon:` section alone, whatever else is wrong with the file: for a client that looks for
 // the daemon's socket. Throws ConfigError where the file cannot be read or is no YAML.
@@ -59,8 +64,8 @@ Config single_plugin(const std::filesystem::path& plugin, const std::vector<std:
                      std::uint32_t count, const std::filesystem::path& directory);
 
 // The effective configuration as YAML that load_text reads back to the same values, unless it is
-// over the 1 MiB that a file may have, or the plugin folder has groups that would then be there
-// twice.
+// over the 1 MiB that a file may have. Groups that were dropped into the plugin folder are marked
+// by a comment, and have to be taken out where that is still watched.
 std::string dump(const Config& config);
 
 }  // namespace appserver::config

@@ -64,6 +64,12 @@ void Problems::add(const Place& place, std::string message) {
   problems_.push_back({place.file, place.line, place.column, std::move(message)});
 }
 
+std::string Problems::summary() const {
+  const std::size_t more = problems_.size() - 1 + dropped_;
+  const std::string first = to_string(problems_.front());
+  return more == 0 ? first : fmt::format("{} (and {} more)", first, more);
+}
+
 void Problems::throw_if_any() const {
   if (problems_.empty()) return;
   std::map<std::string, std::size_t> order;

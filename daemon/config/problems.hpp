@@ -26,6 +26,8 @@ class Problems {
   // Keeps the first 100; what comes after is counted only.
   void add(const Place& place, std::string message);
   bool empty() const { return problems_.empty(); }
+  // On one line: the first one, and how many more there are. Not where it is empty.
+  std::string summary() const;
 
   // Throws ConfigError if there is any, in the order of the files and of the lines in each.
   void throw_if_any() const;

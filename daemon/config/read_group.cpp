@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <limits>
-#include <map>
 #include <string_view>
 
 #include "config/listen.hpp"
@@ -167,30 +166,22 @@ void read_groups(const Section& top, const std::filesystem::path& plugin_dir,
   }
 }
 
-void check_addresses(const std::vector<GroupSource>& groups, const Daemon& daemon,
-                     Problems& problems) {
-  struct User {
-    const GroupSource* source;
-    Place place;
-  };
-  std::map<std::string, User> users;
-  for (const GroupSource& source : groups) {
-    for (std::size_t i = 0; i < source.group.listen.size(); ++i) {
-      const Listen& listen = source.group.listen[i];
-      const Place& place = source.listen_places[i];
-      if (listen.is_unix() && listen.unix_path == daemon.control_socket) {
-        problems.add(place, fmt::format("groups.{}: {} is the control socket of the daemon",
-                                        source.group.name, listen.text));
-      }
-      const auto [user, inserted] = users.try_emplace(listen.text, User{&source, place});
-      if (inserted) continue;
-      const bool any_port = !listen.is_unix() && listen.port == 0;
-      if (any_port && user->second.source != &source) continue;  // each gets a port of its own
-      problems.add(place,
-                   fmt::format("groups.{}: {} is listened on twice; first by groups.{} at {}",
-                               source.group.name, listen.text, user->second.source->group.name,
-                               to_string(user->second.place)));
+void Addresses::add(const GroupSource& source, Problems& problems) {
+  const std::string& name = source.group.name;
+  for (std::size_t i = 0; i < source.group.listen.size(); ++i) {
+    const Listen& listen = source.group.listen[i];
+    const Place& place = source.listen_places[i];
+    if (listen.is_unix() && listen.unix_path == daemon_.control_socket) {
+      problems.add(place, fmt::format("groups.{}: {} is the control socket of the daemon", name,
+                                      listen.text));
     }
+    const auto [user, inserted] = users_.try_emplace(listen.text, User{name, place});
+    if (inserted) continue;
+    const bool any_port = !listen.is_unix() && listen.port == 0;
+    if (any_port && user->second.group != name) continue;  // each gets a port of its own
+    problems.add(place,
+                 fmt::format("groups.{}: {} is listened on twice; first by groups.{} at {}", name,
+                             listen.text, user->second.group, to_string(user->second.place)));
   }
 }
 

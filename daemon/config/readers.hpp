@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -53,9 +54,24 @@ void read_process(const Section& section, Group& group);
 // A path without NUL, relative to the file that says it.
 bool read_path(const Section& section, std::string_view key, std::filesystem::path& path);
 
-// Complains of an address that is listened on twice, within a group or across groups, or that is
-// the control socket.
-void check_addresses(const std::vector<GroupSource>& groups, const Daemon& daemon,
-                     Problems& problems);
+// Who listens where, across groups.
+class Addresses {
+ public:
+  // `daemon` outlives it.
+  explicit Addresses(const Daemon& daemon) : daemon_(daemon) {}
+
+  // Complains of an address of the group that is taken already, by itself or one added before, or
+  // that is the control socket.
+  void add(const GroupSource& source, Problems& problems);
+
+ private:
+  struct User {
+    std::string group;
+    Place place;
+  };
+
+  const Daemon& daemon_;
+  std::map<std::string, User> users_;  // by the address
+};
 
 }  // namespace appserver::config

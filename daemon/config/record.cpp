@@ -74,6 +74,12 @@ void read(const json::value& value, std::optional<Number>& out) {
   out = value.is_null() ? std::nullopt : std::optional(value.to_number<Number>());
 }
 
+std::uint32_t read_count(const json::value& value) {
+  const auto count = CountRule{}.parse(std::to_string(value.to_number<std::uint64_t>()));
+  if (!count) throw std::runtime_error(count.problem());
+  return *count;
+}
+
 template <typename Number>
 json::value or_null(const std::optional<Number>& number) {
   return number ? json::value(*number) : json::value(nullptr);
@@ -201,11 +207,11 @@ json::value write(const std::map<std::string, std::string>& environment) {
   return object;
 }
 
-constexpr std::array<Field<Group>, 17> kGroup = {{
+constexpr std::array<Field<Group>, 18> kGroup = {{
     {"name", [](const json::value& value, Group& out) { read(value, out.name); }},
     {"plugin", [](const json::value& value, Group& out) { read(value, out.plugin); }},
     {"listen", [](const json::value& value, Group& out) { read(value, out.listen); }},
-    {"count", [](const json::value& value, Group& out) { read(value, out.count); }},
+    {"count", [](const json::value& value, Group& out) { out.count = read_count(value); }},
     {"reloadable", [](const json::value& value, Group& out) { read(value, out.reloadable); }},
     {"settings", [](const json::value& value, Group& out) { read(value, out.settings); }},
     {"reload",
@@ -223,6 +229,7 @@ constexpr std::array<Field<Group>, 17> kGroup = {{
     {"environment", [](const json::value& value, Group& out) { read(value, out.environment); }},
     {"working_directory",
      [](const json::value& value, Group& out) { read(value, out.working_directory); }},
+    {"dropped", [](const json::value& value, Group& out) { read(value, out.dropped); }},
 }};
 
 }  // namespace
@@ -230,7 +237,7 @@ constexpr std::array<Field<Group>, 17> kGroup = {{
 json::value to_json(const Group& group) {
   json::array listen;
   for (const Listen& address : group.listen) listen.push_back(write(address));
-  return json::object{
+  json::object object{
       {"name", group.name},
       {"plugin", group.plugin.native()},
       {"listen", std::move(listen)},
@@ -248,6 +255,9 @@ json::value to_json(const Group& group) {
       {"rlimits", write(group.rlimits)},
       {"environment", write(group.environment)},
       {"working_directory", group.working_directory.native()}};
+  // Not for others: the fingerprints of older versions are to stay what they are.
+  if (group.dropped) object["dropped"] = true;
+  return object;
 }
 
 Group group_from_json(const json::value& value) {

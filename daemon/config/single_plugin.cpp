@@ -63,7 +63,7 @@ Config single_plugin(const std::filesystem::path& plugin, const std::vector<std:
     source.group.listen.push_back(*address);
     source.listen_places.push_back({"--listen", 0, 0});
   }
-  check_addresses({source}, config.daemon, problems);
+  Addresses(config.daemon).add(source, problems);
   problems.throw_if_any();
   config.groups.push_back(std::move(source.group));
   return config;

@@ -80,6 +80,18 @@ void write_file(const fs::path& target, std::string_view content, mode_t mode) {
   }
 }
 
+std::string why_not_writable(const fs::path& directory) {
+  constexpr std::size_t kSize = 65'536;
+  const fs::path file = directory / ".writable";
+  try {
+    write_file(file, std::string(kSize, '\0'), 0600);
+    check(::unlink(file.c_str()), "unlink(\"{}\")", file.native());
+    return {};
+  } catch (const SystemError& error) {
+    return error.code().message();
+  }
+}
+
 void remove_temporaries(const fs::path& directory) {
   std::error_code error;
   fs::directory_iterator entry(directory, error);

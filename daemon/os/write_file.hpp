@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <filesystem>
+#include <string>
 #include <string_view>
 
 namespace appserver::os {
@@ -21,5 +22,12 @@ void write_file(const std::filesystem::path& target, std::string_view content, m
 // Removes temporary files that a killed process left in `directory`. Nobody may be writing there.
 // Throws SystemError.
 void remove_temporaries(const std::filesystem::path& directory);
+
+// What the owner of a folder may do there.
+enum class Access { write, read_only };
+
+// Why a file of 64 KiB cannot be written in `directory`, in the words of the system; empty where it
+// can. It is removed again.
+std::string why_not_writable(const std::filesystem::path& directory);
 
 }  // namespace appserver::os

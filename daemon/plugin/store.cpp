@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
+#include <map>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -145,15 +147,19 @@ bool is_build_directory(const fs::path& path) {
 
 struct Stored {
   fs::path directory;
-  fs::file_time_type added;
+  std::string name;  // of the plugin; empty where an add() or a removal was cut off
+  fs::file_time_type added = fs::file_time_type::min();
 };
 
-// One whose add() or removal was cut off has no file and counts as the oldest.
 Stored read_stored(const fs::path& directory) {
-  auto added = fs::file_time_type::min();
-  for (const auto& entry : fs::directory_iterator(directory))
-    added = std::max(added, entry.last_write_time());
-  return {directory, added};
+  Stored stored;
+  stored.directory = directory;
+  for (const auto& entry : fs::directory_iterator(directory)) {
+    if (entry.path().extension() != ".so") continue;
+    stored.name = entry.path().stem().native();
+    stored.added = std::max(stored.added, entry.last_write_time());
+  }
+  return stored;
 }
 
 // What stands in the store is run: nobody but us may change it.
@@ -170,7 +176,12 @@ void require_own(const fs::path& directory) {
 
 }  // namespace
 
-Store::Store(const fs::path& directory) : directory_(fs::absolute(directory).lexically_normal()) {
+Store::Store(const fs::path& directory, os::Access access)
+    : directory_(fs::absolute(directory).lexically_normal()), access_(access) {
+  if (access == os::Access::read_only) {
+    if (fs::exists(directory_)) require_own(directory_);
+    return;
+  }
   make_directories(directory_);
   require_own(directory_);
   for (const auto& entry : fs::directory_iterator(directory_)) {
@@ -197,16 +208,19 @@ bool Store::holds(const Build& build) const {
 }
 
 void Store::collect(std::span<const std::string> keep_sha256, std::size_t keep_newest) {
+  if (access_ == os::Access::read_only) return;
   std::vector<Stored> builds;
   for (const auto& entry : fs::directory_iterator(directory_)) {
-    if (is_build_directory(entry.path())) builds.push_back(read_stored(entry.path()));
+    if (!is_build_directory(entry.path())) continue;
+    const auto sha256 = entry.path().filename().native();
+    if (std::ranges::find(keep_sha256, sha256) == keep_sha256.end())
+      builds.push_back(read_stored(entry.path()));
   }
-  std::sort(builds.begin(), builds.end(),
-            [](const Stored& a, const Stored& b) { return a.added > b.added; });
-  for (std::size_t i = std::min(keep_newest, builds.size()); i < builds.size(); ++i) {
-    const auto name = builds[i].directory.filename().native();
-    if (std::find(keep_sha256.begin(), keep_sha256.end(), name) != keep_sha256.end()) continue;
-    fs::remove_all(builds[i].directory);
+  std::ranges::sort(builds, std::ranges::greater(), &Stored::added);
+  std::map<std::string, std::size_t> seen;
+  for (const Stored& build : builds) {
+    const bool is_new = !build.name.empty() && ++seen[build.name] <= keep_newest;
+    if (!is_new) fs::remove_all(build.directory);
   }
 }
 
