@@ -1,7 +1,15 @@
 #include "supervisor/archive.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <exception>
 #include <system_error>
+#include <utility>
+
+#include "os/write_file.hpp"
+#include "supervisor/state_lock.hpp"
+#include "supervisor/unfinished.hpp"
 
 namespace appserver::supervisor {
 
@@ -14,13 +22,65 @@ bool is_available(const Release& release) {
   });
 }
 
+// One that is absent is made by those who need it.
+std::string why_unwritable(const std::filesystem::path& state_dir) {
+  std::error_code error;
+  return std::filesystem::exists(state_dir, error) ? os::why_not_writable(state_dir)
+                                                   : std::string();
+}
+
+// What a start does where it can write.
+void settle(Archive& archive, const Release& taken) {
+  if (!archive.releases.committed() && taken.number != 0) {
+    if (archive.releases.find(taken.number) == nullptr) archive.releases.write(taken);
+    // What the file asked for then is not known.
+    archive.releases.commit(taken.number, {});
+  }
+  if (const auto committed = archive.releases.committed())
+    archive.unwritable = settle_unfinished(committed->release, archive);
+}
+
+os::Access access(const std::string& unwritable) {
+  return unwritable.empty() ? os::Access::write : os::Access::read_only;
+}
+
 }  // namespace
 
-Archive::Archive(const std::filesystem::path& state_dir)
-    : store(state_dir / "store"),
-      releases(state_dir / "releases"),
-      quarantine(state_dir / "quarantine.json"),
-      crashes(state_dir / "crashes") {}
+Archive::Archive(const std::filesystem::path& folder, os::Fd state_lock)
+    : lock(std::move(state_lock)),
+      state_dir(folder),
+      unwritable(why_unwritable(folder)),
+      store(folder / "store", access(unwritable)),
+      releases(folder / "releases", access(unwritable)),
+      quarantine(folder / "quarantine.json"),
+      crashes(folder / "crashes", access(unwritable)) {}
+
+bool Archive::mend() {
+  try {
+    // Another daemon may have come to write here meanwhile.
+    if (!lock) lock = lock_state(state_dir);
+    if (!lock) {
+      unwritable = why_unwritable(state_dir);
+      if (unwritable.empty()) unwritable = "its lock could not be taken";
+      return false;
+    }
+    Archive again(state_dir);
+    if (again.unwritable.empty()) settle(again, taken);
+    unwritable = again.unwritable;
+    if (!unwritable.empty()) return false;
+    again.lock = std::move(lock);
+    *this = std::move(again);
+    return true;
+  } catch (const std::exception& error) {
+    unwritable = error.what();
+    return false;
+  }
+}
+
+std::string Archive::describe_unwritable() const {
+  return fmt::format("the state directory {} cannot be written: {}", state_dir.native(),
+                     unwritable);
+}
 
 ArchiveView look_at(const Archive& archive) {
   ArchiveView view;

@@ -1,15 +1,17 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <utility>
 
-#include "supervisor/daemon.hpp"
+#include "supervisor/supervisor.hpp"
 
 // What the control API asks of the supervisor.
 namespace appserver::supervisor {
 
 using control::RolloutResult;
+using Kind = RolloutRequest::Kind;
 
 namespace {
 
@@ -17,10 +19,19 @@ std::string describe_peer(const control::Peer& peer) {
   return fmt::format("appserverctl (uid {}, pid {})", peer.uid, peer.pid);
 }
 
+RolloutRequest make_request(Kind kind, const control::Peer& peer, std::vector<std::string> groups) {
+  RolloutRequest request;
+  request.kind = kind;
+  request.groups = std::move(groups);
+  request.who = describe_peer(peer);
+  return request;
+}
+
 void send_done(const std::shared_ptr<control::EventStream>& events, RolloutResult result,
-               const std::string& text) {
+               const std::string& text, const std::string& rollout = {}) {
   control::RolloutEvent event;
   event.kind = control::EventKind::done;
+  event.rollout = rollout;
   event.result = result;
   event.text = text;
   events->send(event);
@@ -53,7 +64,7 @@ control::Status Supervisor::status() {
   status.rollout = rollouts_->status();
   if (status.rollout && status.rollout->state == control::RolloutState::over)
     status.rollout.reset();
-  status.notes = notes_;
+  status.notes = notes();
   if (rollouts_->stuck()) status.notes.push_back(*rollouts_->stuck());
   for (const auto& group : groups_) status.groups.push_back(group->status());
   return status;
@@ -61,45 +72,36 @@ control::Status Supervisor::status() {
 
 void Supervisor::reload(control::ReloadRequest request, control::Peer peer,
                         std::shared_ptr<control::EventStream> events) {
-  RolloutRequest rollout;
-  rollout.groups = std::move(request.groups);
+  RolloutRequest rollout = make_request(Kind::reload, peer, std::move(request.groups));
   rollout.force = request.force;
   rollout.changed = request.changed;
   rollout.dry_run = request.dry_run;
   rollout.canary = request.canary;
   rollout.hold = request.hold;
   rollout.confirm_within = request.confirm_within;
-  rollout.who = describe_peer(peer);
   rollouts_->ask(std::move(rollout), std::move(events));
 }
 
 void Supervisor::restart(control::RestartRequest request, control::Peer peer,
                          std::shared_ptr<control::EventStream> events) {
-  RolloutRequest rollout;
-  rollout.groups = {std::move(request.group)};
+  RolloutRequest rollout = make_request(Kind::reload, peer, {std::move(request.group)});
   rollout.force = true;
-  rollout.who = describe_peer(peer);
   rollouts_->ask(std::move(rollout), std::move(events));
 }
 
 void Supervisor::rollback(control::RollbackRequest request, control::Peer peer,
                           std::shared_ptr<control::EventStream> events) {
-  RolloutRequest rollout;
-  rollout.kind = RolloutRequest::Kind::rollback;
+  RolloutRequest rollout = make_request(Kind::rollback, peer, {});
   if (request.group) rollout.groups = {*request.group};
   rollout.to = request.to;
   rollout.dry_run = request.dry_run;
-  rollout.who = describe_peer(peer);
   rollouts_->ask(std::move(rollout), std::move(events));
 }
 
 void Supervisor::scale(control::ScaleRequest request, control::Peer peer,
                        std::shared_ptr<control::EventStream> events) {
-  RolloutRequest rollout;
-  rollout.kind = RolloutRequest::Kind::scale;
-  rollout.groups = {std::move(request.group)};
+  RolloutRequest rollout = make_request(Kind::scale, peer, {std::move(request.group)});
   rollout.count = request.count;
-  rollout.who = describe_peer(peer);
   rollouts_->ask(std::move(rollout), std::move(events));
 }
 
@@ -107,7 +109,11 @@ void Supervisor::drain(control::DrainRequest request, control::Peer peer,
                        std::shared_ptr<control::EventStream> events) {
   Group* group = find(request.group);
   if (group == nullptr) {
-    send_done(events, RolloutResult::refused, fmt::format("there is no group '{}'", request.group));
+    std::vector<std::string> names;
+    for (const auto& each : groups_) names.push_back(each->name());
+    send_done(events, RolloutResult::refused,
+              fmt::format("there is no group '{}'; the groups are: {}", request.group,
+                          fmt::join(names, ", ")));
     return;
   }
   log_.info("{}/{}: drain asked for by {}", request.group, request.slot, describe_peer(peer));
@@ -127,8 +133,14 @@ void Supervisor::drain(control::DrainRequest request, control::Peer peer,
           send_done(events, RolloutResult::done, where + " has a fresh worker");
         }
       });
-  if (!why_not.empty())
-    send_done(events, group->rolling() ? RolloutResult::busy : RolloutResult::refused, why_not);
+  if (why_not.empty()) return;
+  if (!group->rolling() || !rollouts_->running()) {
+    send_done(events, RolloutResult::refused, why_not);
+    return;
+  }
+  const std::string rollout = rollouts_->status()->id;
+  send_done(events, RolloutResult::busy,
+            fmt::format("{}; try again when {} is over", why_not, rollout), rollout);
 }
 
 std::optional<control::RolloutStatus> Supervisor::rollout() { return rollouts_->status(); }
@@ -147,15 +159,15 @@ std::string Supervisor::confirm(control::Peer peer) {
   return rollouts_->confirm(describe_peer(peer));
 }
 
-std::vector<control::ReleaseSummary> Supervisor::history() { return summarize(rollouts_->view()); }
+std::vector<control::ReleaseSummary> Supervisor::history() { return summarize(*keeper_->view()); }
 
 std::vector<control::CrashRecord> Supervisor::crashes() {
-  const auto& all = rollouts_->view().crashes;
+  const auto& all = keeper_->view()->crashes;
   return {all.rbegin(), all.rend()};
 }
 
 std::optional<control::CrashRecord> Supervisor::crash(std::uint64_t number) {
-  const auto& all = rollouts_->view().crashes;
+  const auto& all = keeper_->view()->crashes;
   const auto found = std::ranges::find(all, number, &control::CrashRecord::number);
   if (found == all.end()) return std::nullopt;
   return *found;

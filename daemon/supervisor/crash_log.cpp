@@ -27,8 +27,8 @@ control::CrashRecord read_crash(const fs::path& file, std::uint64_t number) {
 
 }  // namespace
 
-CrashLog::CrashLog(fs::path directory) : directory_(std::move(directory)) {
-  open_record_folder(directory_);
+CrashLog::CrashLog(fs::path directory, os::Access access) : directory_(std::move(directory)) {
+  if (!open_record_folder(directory_, access)) return;
   const RecordFiles files = list_records(directory_, "");
   for (const std::uint64_t number : files.numbers) read(number);
   std::reverse(records_.begin(), records_.end());
@@ -67,12 +67,6 @@ std::uint64_t CrashLog::add(control::CrashRecord record) {
   write_record(record_file(directory_, added.number), {{"crash", control::to_json(added)}},
                kMostRecord);
   return added.number;
-}
-
-const control::CrashRecord* CrashLog::find(std::uint64_t number) const {
-  const auto at = std::find_if(records_.begin(), records_.end(),
-                               [&](const auto& record) { return record.number == number; });
-  return at == records_.end() ? nullptr : &*at;
 }
 
 }  // namespace appserver::supervisor

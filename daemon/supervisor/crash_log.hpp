@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "control/api.hpp"
+#include "os/write_file.hpp"
 
 namespace appserver::supervisor {
 
@@ -16,7 +17,7 @@ class CrashLog {
   static constexpr std::size_t kKeep = 100;
 
   // As ReleaseLog.
-  explicit CrashLog(std::filesystem::path directory);
+  explicit CrashLog(std::filesystem::path directory, os::Access access = os::Access::write);
   const std::vector<std::string>& problems() const { return problems_; }
 
   // Gives it its number, and drops the oldest over kKeep. Throws os::SystemError; the record (then
@@ -25,7 +26,6 @@ class CrashLog {
 
   // Oldest first. From memory.
   const std::vector<control::CrashRecord>& all() const { return records_; }
-  const control::CrashRecord* find(std::uint64_t number) const;
 
  private:
   void read(std::uint64_t number);

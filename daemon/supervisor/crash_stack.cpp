@@ -58,18 +58,19 @@ std::string file_name(const std::string& path) {
 constexpr std::size_t kMaxFiles = 16;
 constexpr std::size_t kMaxFunction = 1024;
 
-// A worker chose the path: no link of its is followed, nothing waits for it, and only what it can
-// read itself and cannot have made is read.
+// A worker chose the path: no link of its is followed, and only what it can read itself and cannot
+// have made is opened, for opening a FIFO or a device does something already.
 os::Fd open_module(const std::string& path) {
   // One that was cut off in front leads nowhere.
   if (!path.starts_with('/')) return {};
-  os::Fd file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  const os::Fd place(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   struct stat status {};
-  if (!file || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) return {};
+  if (!place || ::fstat(place.get(), &status) != 0 || !S_ISREG(status.st_mode)) return {};
   const bool vouched_for = status.st_uid == 0 || status.st_uid == ::geteuid();
   if (!vouched_for || (status.st_mode & S_IROTH) == 0) return {};
   if (static_cast<std::uint64_t>(status.st_size) > plugin::kMaxPluginSize) return {};
-  return file;
+  const std::string same = fmt::format("/proc/self/fd/{}", place.get());
+  return os::Fd(::open(same.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
 }
 
 struct Place {

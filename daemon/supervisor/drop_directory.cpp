@@ -10,6 +10,7 @@
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstring>
+#include <deque>
 #include <exception>
 #include <set>
 #include <stdexcept>
@@ -37,9 +38,13 @@ constexpr std::size_t kMostWriting = 1024;
 constexpr milliseconds kShortestPace{10};
 constexpr milliseconds kLongestPace{1000};
 
+// Groups whose going nobody was told of before it was forgotten run on, with a note.
+constexpr std::size_t kMostTakenAway = 1024;
+constexpr std::string_view kDescription = ".yaml";
+
 bool is_relevant(std::string_view name) {
   if (name.starts_with('.')) return false;
-  return name.ends_with(".so") || name.ends_with(".yaml");
+  return name.ends_with(".so") || name.ends_with(kDescription);
 }
 
 std::string_view way_out(int error) {
@@ -88,6 +93,21 @@ class DropDirectory::Watch final : public std::enable_shared_from_this<Watch> {
         settle_(io),
         search_(io) {}
 
+  void begin() { try_look(); }
+  bool is_watching() const { return watched_ >= 0; }
+
+  void stop() {
+    stopped_ = true;
+    settle_.cancel();
+    search_.cancel();
+    boost::system::error_code ignored;
+    queue_.close(ignored);
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  using Queue = asio::posix::basic_stream_descriptor<asio::io_context::executor_type>;
+
   // Makes sure that what stands at the path now is watched, and may be. Throws, with nothing
   // watched.
   void look() {
@@ -109,18 +129,6 @@ class DropDirectory::Watch final : public std::enable_shared_from_this<Watch> {
       throw;
     }
   }
-
-  void stop() {
-    stopped_ = true;
-    settle_.cancel();
-    search_.cancel();
-    boost::system::error_code ignored;
-    queue_.close(ignored);
-  }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  using Queue = asio::posix::basic_stream_descriptor<asio::io_context::executor_type>;
 
   void open_queue() {
     const int queue = ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
@@ -171,6 +179,7 @@ class DropDirectory::Watch final : public std::enable_shared_from_this<Watch> {
       at += room;
       if ((event.mask & IN_Q_OVERFLOW) != 0) {
         writing_.clear();  // the end of a writing may be among what was lost
+        taken_away_.clear();
         changed();
       } else if (event.wd == watched_) {
         if ((event.mask & kFolderGone) != 0)
@@ -192,7 +201,17 @@ class DropDirectory::Watch final : public std::enable_shared_from_this<Watch> {
     } else if ((mask & IN_CREATE) == 0) {
       if (const auto found = writing_.find(name); found != writing_.end()) writing_.erase(found);
     }
+    note_taken_away(mask, name);
     changed();
+  }
+
+  void note_taken_away(std::uint32_t mask, std::string_view name) {
+    if (!name.ends_with(kDescription)) return;
+    name.remove_suffix(kDescription.size());
+    std::erase(taken_away_, name);
+    if ((mask & (IN_DELETE | IN_MOVED_FROM)) == 0) return;
+    taken_away_.emplace_back(name);
+    if (taken_away_.size() > kMostTakenAway) taken_away_.pop_front();
   }
 
   void changed() {
@@ -227,17 +246,19 @@ class DropDirectory::Watch final : public std::enable_shared_from_this<Watch> {
     const int before = watched_;
     if (!try_look()) return;
     if (watched_ != before) {
+      taken_away_.clear();
       changed();
       settle_later();
       return;
     }
     pending_ = false;
-    hooks_.settled();
+    hooks_.settled({taken_away_.begin(), taken_away_.end()});
   }
 
   // What stands at the path now, if anything, is another folder, and so a change.
   void search() {
     writing_.clear();
+    taken_away_.clear();
     if (!try_look()) return;
     changed();
     settle_later();
@@ -246,14 +267,14 @@ class DropDirectory::Watch final : public std::enable_shared_from_this<Watch> {
   bool try_look() {
     try {
       look();
-      complaint_.clear();
-      return true;
     } catch (const std::exception& problem) {
       pending_ = false;
       complain(problem.what());
       search_later();
       return false;
     }
+    if (!std::exchange(complaint_, {}).empty()) hooks_.mended();
+    return !stopped_;
   }
 
   void search_later() {
@@ -280,6 +301,7 @@ class DropDirectory::Watch final : public std::enable_shared_from_this<Watch> {
   std::array<char, 16'384> buffer_;
   int watched_ = -1;                            // the watch of the folder; -1: none
   std::set<std::string, std::less<>> writing_;  // were written to and not closed since
+  std::deque<std::string> taken_away_;          // each once, and the last one to go last
   bool pending_ = false;                        // there is something to report
   Clock::time_point first_;                     // the changes that are pending
   Clock::time_point last_;
@@ -291,14 +313,11 @@ class DropDirectory::Watch final : public std::enable_shared_from_this<Watch> {
 DropDirectory::DropDirectory(asio::io_context& io, std::filesystem::path directory, Timing timing,
                              Hooks hooks)
     : watch_(std::make_shared<Watch>(io, std::move(directory), timing, std::move(hooks))) {
-  try {
-    watch_->look();
-  } catch (...) {
-    watch_->stop();
-    throw;
-  }
+  watch_->begin();
 }
 
 DropDirectory::~DropDirectory() { watch_->stop(); }
+
+bool DropDirectory::is_watching() const { return watch_->is_watching(); }
 
 }  // namespace appserver::supervisor

@@ -1,43 +1,48 @@
 #include "supervisor/first_release.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <exception>
-#include <filesystem>
 #include <optional>
 #include <stdexcept>
-#include <string_view>
+#include <system_error>
 #include <utility>
 
-#include "os/fd.hpp"
-#include "plugin/sha256.hpp"
+#include "os/error.hpp"
+#include "supervisor/committed_drops.hpp"
+#include "supervisor/plan_words.hpp"
 #include "supervisor/prepare.hpp"
+#include "supervisor/start_notes.hpp"
+#include "supervisor/unfinished.hpp"
 
 namespace appserver::supervisor {
 
 namespace {
 
-std::string short_sha(const plugin::Build& build) { return build.sha256.substr(0, 7); }
+// The state directory cannot take what a start has to write there.
+class CannotRecord final : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
 
-// The command of appserverctl that gives the group what lies on disk.
-std::string_view verb_for(const config::Group& running) {
-  return running.reloadable ? "reload" : "restart";
+// What only the disk of the store can say, and no file that is read.
+bool is_of_the_disk(const std::error_code& code) {
+  return code == std::errc::no_space_on_device || code == std::errc::read_only_file_system ||
+         code.value() == EDQUOT;
 }
 
 plugin::Build take_in(const config::Group& group, Archive& archive) {
   try {
     return archive.store.add(group.plugin);
+  } catch (const os::SystemError& error) {
+    const std::string text = fmt::format("groups.{}.plugin: {}", group.name, error.what());
+    if (is_of_the_disk(error.code())) throw CannotRecord(text);
+    throw std::runtime_error(text);
   } catch (const std::exception& error) {
     throw std::runtime_error(fmt::format("groups.{}.plugin: {}", group.name, error.what()));
   }
-}
-
-const GroupRelease* find(const Release& release, const std::string& name) {
-  const auto found = std::ranges::find_if(
-      release.groups, [&](const GroupReleasePtr& each) { return each->config.name == name; });
-  return found == release.groups.end() ? nullptr : found->get();
 }
 
 // The committed build where the store still has it.
@@ -59,61 +64,20 @@ plugin::Build pinned_build(const config::Group& group, const plugin::Build& comm
   return build;
 }
 
-// A restart is no rollout: what else lies in the plugin folder waits for one.
-void compare_with_plugin(const GroupRelease& group, std::vector<std::string>& notes) {
-  std::string what;
-  try {
-    const std::filesystem::path& plugin = group.config.plugin;
-    // Reading a device may have no end.
-    if (!std::filesystem::is_regular_file(plugin)) throw std::runtime_error("no file");
-    const os::Fd file = os::open_file(plugin, O_RDONLY | O_NONBLOCK);
-    if (plugin::sha256(file.get()) == group.build.sha256) return;
-    what = "is another build than";
-  } catch (const std::exception&) {
-    what = "cannot be read, unlike";
-  }
-  notes.push_back(
-      fmt::format("{}: {} {} the committed one ({}), which runs; `appserverctl {} {}` "
-                  "takes the file",
-                  group.config.name, group.config.plugin.native(), what, short_sha(group.build),
-                  verb_for(group.config), group.config.name));
-}
-
-// Set by `scale`, a count stays until the file says something else.
-std::uint32_t count_for(const config::Group& wanted, const GroupRelease* committed) {
-  const bool kept = committed != nullptr && committed->file_count == wanted.count;
-  return kept ? committed->config.count : wanted.count;
-}
-
-// What the file asked for already when the committed release was made, but that did not take: a
-// rollout was of other groups only, or was rolled back.
-void compare_with_file(const config::Config& file, const Release& committed,
-                       std::vector<std::string>& notes) {
-  for (const config::Group& group : file.groups) {
-    const GroupRelease* const runs = find(committed, group.name);
-    if (runs == nullptr) {
-      notes.push_back(
-          fmt::format("{}: is in the file, but not in release {}, which runs; "
-                      "`appserverctl reload {}` starts it",
-                      group.name, committed.number, group.name));
-      continue;
-    }
-    config::Group wanted = group;
-    wanted.count = count_for(group, runs);
-    if (wanted == runs->config) continue;
-    notes.push_back(
-        fmt::format("{}: release {} runs, whose configuration is not that of the file; "
-                    "`appserverctl {} {}` takes the file",
-                    group.name, committed.number, verb_for(runs->config), group.name));
-  }
-  for (const GroupReleasePtr& group : committed.groups) {
+// Of a release that is made from another one: it is not that one which goes back.
+std::vector<Trial> trials_of_kept(const Release& before,
+                                  const std::vector<GroupReleasePtr>& groups) {
+  std::vector<Trial> kept;
+  for (const GroupReleasePtr& group : groups) {
     const std::string& name = group->config.name;
-    if (std::ranges::find(file.groups, name, &config::Group::name) != file.groups.end()) continue;
-    notes.push_back(
-        fmt::format("{}: is not in the file, but in release {}, which runs; "
-                    "`appserverctl reload {}{}` ends it",
-                    name, committed.number, group->config.reloadable ? "" : "--force ", name));
+    const GroupRelease* const was = find_group(before, name);
+    const auto trial = std::ranges::find(before.trials, name, &Trial::group);
+    if (was == nullptr || trial == before.trials.end()) continue;
+    if (was->build.sha256 != group->build.sha256) continue;
+    kept.push_back(*trial);
+    kept.back().release = 0;
   }
+  return kept;
 }
 
 void record(const FirstRelease& first, const std::string& what, const std::string& asked_for,
@@ -126,8 +90,13 @@ void record(const FirstRelease& first, const std::string& what, const std::strin
   release.result = "committed";
   release.good = true;
   release.groups = first.groups;
-  archive.releases.write(release);
-  archive.releases.commit(release.number, asked_for);
+  release.trials = first.trials;
+  try {
+    archive.releases.write(release);
+    archive.releases.commit(release.number, asked_for);
+  } catch (const os::SystemError& error) {
+    throw CannotRecord(error.what());
+  }
 }
 
 FirstRelease from_record(const ReleaseLog::Committed& committed, Archive& archive) {
@@ -144,58 +113,141 @@ FirstRelease from_record(const ReleaseLog::Committed& committed, Archive& archiv
     }
     first.groups.push_back(std::make_shared<const GroupRelease>(std::move(release)));
   }
+  if (first.number != next) {
+    first.trials = committed.release.trials;
+    return first;
+  }
   // What runs now is pinned, too.
-  if (first.number == next)
-    record(first, "builds that were lost from the store", committed.asked_for, archive);
+  first.trials = trials_of_kept(committed.release, first.groups);
+  record(first, "builds that were lost from the store", committed.asked_for, archive);
   return first;
+}
+
+bool is_pinned(const config::Group& group, const GroupRelease* before) {
+  return before != nullptr && before->config.plugin == group.plugin;
+}
+
+// A group as the file has it, with its committed build where that is of the same plugin.
+GroupRelease make_group(const config::Group& group, const GroupRelease* before, Archive& archive,
+                        std::vector<std::string>& notes) {
+  check_identity(group);
+  GroupRelease release;
+  release.config = group;
+  release.config.count = count_for(group, before);
+  release.file_count = group.count;
+  release.build = is_pinned(group, before) ? pinned_build(group, before->build, archive, notes)
+                                           : take_in(group, archive);
+  return release;
+}
+
+// A group of the file that is to start; without a release where its plugin is no good.
+struct Candidate {
+  const config::Group* wanted = nullptr;
+  std::optional<GroupRelease> release;
+  std::string problem;
+};
+
+// A plugin that is no good keeps its own group back; at a first start only where it was dropped.
+Candidate make_what_can_be(const config::Group& group, const Release* committed, Archive& archive,
+                           std::vector<std::string>& notes) {
+  const GroupRelease* before = committed == nullptr ? nullptr : find_group(*committed, group.name);
+  const bool needed = is_pinned(group, before) || (committed == nullptr && !group.dropped);
+  Candidate result{&group, {}, {}};
+  // In the file it is a mistake.
+  if (!group.dropped) check_identity(group);
+  try {
+    result.release = make_group(group, before, archive, notes);
+  } catch (const CannotRecord&) {
+    throw;
+  } catch (const std::exception& error) {
+    if (needed) throw;
+    result.problem = error.what();
+  }
+  return result;
+}
+
+// As it is committed, where it is, and where nobody listens by now whose plugin is fine.
+void fall_back(Candidate& group, const std::vector<config::Group>& others, const Release* committed,
+               const Archive& archive, std::vector<std::string>& notes) {
+  const std::string& name = group.wanted->name;
+  const GroupRelease* before = committed == nullptr ? nullptr : find_group(*committed, name);
+  std::string instead = "it is left out";
+  if (before != nullptr && archive.store.holds(before->build)) {
+    if (const config::Group* rival = find_rival(others, before->config)) {
+      instead = fmt::format("it is left out, as in release {} it listens where group {} does now",
+                            committed->number, rival->name);
+    } else {
+      instead = fmt::format("it runs as in release {}", committed->number);
+      group.release = *before;
+    }
+  }
+  notes.push_back(fmt::format("{}: {}; {}, and `appserverctl reload {}` tries again", name,
+                              group.problem, instead, name));
+}
+
+std::vector<Candidate> make_all(const config::Config& config, const Release* committed,
+                                Archive& archive, std::vector<std::string>& notes) {
+  std::vector<Candidate> result;
+  std::vector<config::Group> fine;
+  for (const config::Group& group : config.groups) {
+    result.push_back(make_what_can_be(group, committed, archive, notes));
+    if (result.back().release) fine.push_back(group);
+  }
+  for (Candidate& group : result) {
+    if (!group.release) fall_back(group, fine, committed, archive, notes);
+  }
+  return result;
 }
 
 FirstRelease from_file(const config::Config& config, const Release* committed,
                        const std::string& what, Archive& archive) {
   FirstRelease first;
   first.number = archive.releases.next_number();
-  for (const config::Group& group : config.groups) {
-    check_identity(group);
-    const GroupRelease* before = committed == nullptr ? nullptr : find(*committed, group.name);
-    const bool pinned = before != nullptr && before->config.plugin == group.plugin;
-    GroupRelease release;
-    release.number = first.number;
-    release.config = group;
-    release.config.count = count_for(group, before);
-    release.file_count = group.count;
-    release.build =
-        pinned ? pinned_build(group, before->build, archive, first.notes) : take_in(group, archive);
-    first.groups.push_back(std::make_shared<const GroupRelease>(std::move(release)));
+  for (Candidate& group : make_all(config, committed, archive, first.notes)) {
+    if (!group.release) continue;
+    group.release->number = first.number;
+    first.groups.push_back(std::make_shared<const GroupRelease>(*std::move(group.release)));
   }
+  if (committed != nullptr) first.trials = trials_of_kept(*committed, first.groups);
   record(first, what, fingerprint(config), archive);
   return first;
 }
 
-// Nobody can confirm any more what a restart has taken back, and what was written but not committed
-// never ran to its end.
-void settle_unfinished(std::uint64_t committed, Archive& archive, std::vector<std::string>& notes) {
-  std::vector<Release> open;
-  for (const Release& release : archive.releases.all()) {
-    const bool unconfirmed = release.result == "waits for a confirm";
-    if (unconfirmed || (release.number > committed && release.good)) open.push_back(release);
-  }
-  for (Release& release : open) {
-    if (release.number < committed) {
-      release.result = "committed: another release followed";
-      release.good = true;
-    } else {
-      release.result = fmt::format("reverted: the daemon ended before it was {}",
-                                   release.good ? "committed" : "confirmed");
-      release.good = false;
+// A command line means what runs from now on; there is no reload of it that could wait.
+void refuse_another_command_line(const config::Config& config, const Release& committed,
+                                 const Archive& archive) {
+  std::vector<std::string> differences;
+  compare_with_file(config, committed, differences);
+  for (const GroupReleasePtr& group : committed.groups) compare_with_plugin(*group, differences);
+  if (differences.empty()) return;
+  throw std::runtime_error(fmt::format(
+      "{}; release {}, which is committed there and could run, is not what the command line asks "
+      "for: mend that, start in another folder, or name another daemon.state_dir in a "
+      "configuration file",
+      archive.describe_unwritable(), committed.number));
+}
+
+// On a disk that cannot be written nothing but what is committed can run.
+FirstRelease from_record_as_it_is(const config::Config& config, const Release& committed,
+                                  Archive& archive) {
+  if (config.file.empty()) refuse_another_command_line(config, committed, archive);
+  FirstRelease first;
+  first.number = committed.number;
+  for (const GroupReleasePtr& group : committed.groups) {
+    check_identity(group->config);
+    if (!archive.store.holds(group->build)) {
+      throw std::runtime_error(fmt::format(
+          "groups.{}: build {} of the committed release is missing from the store or damaged, and "
+          "{}; mend that to start",
+          group->config.name, short_sha(group->build), archive.describe_unwritable()));
     }
-    try {
-      archive.releases.write(release);
-    } catch (const std::exception& error) {
-      // No reason not to serve.
-      notes.push_back(fmt::format("release {} is {}; that cannot be recorded: {}", release.number,
-                                  release.result, error.what()));
-    }
+    first.groups.push_back(group);
   }
+  first.trials = committed.trials;
+  first.problem = fmt::format("{}; release {} runs; reloads are refused until that is mended",
+                              archive.describe_unwritable(), first.number);
+  archive.taken = committed;
+  return first;
 }
 
 // The committed release; where the log does not know it any more, the newest that was good.
@@ -208,27 +260,73 @@ std::optional<ReleaseLog::Committed> find_committed(const ReleaseLog& log) {
   return committed;
 }
 
+FirstRelease choose(const config::Config& config,
+                    const std::optional<ReleaseLog::Committed>& committed, Archive& archive) {
+  if (!committed) return from_file(config, nullptr, "first start", archive);
+  if (config.file.empty())
+    return from_file(config, nullptr, "a start without a configuration file", archive);
+  const bool ends_drops = !config.daemon.plugins.watch && has_dropped(committed->release);
+  if (committed->asked_for == fingerprint(config) && !ends_drops)
+    return from_record(*committed, archive);
+  std::vector<std::string> notes;
+  const config::Config wanted = with_committed_drops(config, committed->release, notes);
+  FirstRelease first = from_file(wanted, &committed->release, "a changed configuration", archive);
+  first.notes.insert(first.notes.begin(), notes.begin(), notes.end());
+  return first;
+}
+
+void compare_with_disk(const config::Config& config, const Release* committed,
+                       FirstRelease& first) {
+  if (config.file.empty()) return;
+  // Where the committed release runs as it is, the file may ask for something else.
+  if (committed != nullptr && first.number == committed->number)
+    compare_with_file(config, *committed, first.notes);
+  compare_with_folder(config, first.groups, first.folder_notes);
+  const auto is_noted = [&first](const std::string& name) {
+    return std::ranges::any_of(first.folder_notes, [&name](const std::string& note) {
+      return note.starts_with(name + ": ");
+    });
+  };
+  for (const GroupReleasePtr& group : first.groups) {
+    if (!is_noted(group->config.name)) compare_with_plugin(*group, first.notes);
+  }
+}
+
+FirstRelease choose_where_writable(const config::Config& config,
+                                   const std::optional<ReleaseLog::Committed>& committed,
+                                   Archive& archive) {
+  std::string not_recorded;
+  if (committed) not_recorded = settle_unfinished(committed->release, archive);
+  FirstRelease first = choose(config, committed, archive);
+  first.not_recorded = std::move(not_recorded);
+  return first;
+}
+
 }  // namespace
 
 FirstRelease choose_first_release(const config::Config& config, Archive& archive) {
   const std::optional<ReleaseLog::Committed> committed = find_committed(archive.releases);
-  if (!committed) return from_file(config, nullptr, "first start", archive);
-  std::vector<std::string> notes;
-  settle_unfinished(committed->release.number, archive, notes);
-  FirstRelease first;
-  if (config.file.empty()) {
-    first = from_file(config, nullptr, "a start without a configuration file", archive);
-  } else if (committed->asked_for != fingerprint(config)) {
-    first = from_file(config, &committed->release, "a changed configuration", archive);
-  } else {
-    first = from_record(*committed, archive);
-    compare_with_file(config, committed->release, notes);
+  const Release* const release = committed ? &committed->release : nullptr;
+  std::optional<FirstRelease> first;
+  if (archive.unwritable.empty()) {
+    try {
+      first = choose_where_writable(config, committed, archive);
+    } catch (const CannotRecord& error) {
+      if (!committed) throw;
+      archive.unwritable = error.what();
+    }
   }
-  if (!config.file.empty()) {
-    for (const GroupReleasePtr& group : first.groups) compare_with_plugin(*group, notes);
+  if (!first) {
+    if (!committed) {
+      throw std::runtime_error(
+          fmt::format("{}; nothing is committed there that could run: mend that, or set another "
+                      "daemon.state_dir",
+                      archive.describe_unwritable()));
+    }
+    first = from_record_as_it_is(config, *release, archive);
   }
-  first.notes.insert(first.notes.end(), notes.begin(), notes.end());
-  return first;
+  compare_with_disk(config, release, *first);
+  return *std::move(first);
 }
 
 }  // namespace appserver::supervisor

@@ -53,6 +53,15 @@ Message make_message(Kind kind, std::uint32_t slot = 0, std::uint64_t number = 0
   return message;
 }
 
+std::string describe_end(const WorkerView& view, const WorkerEnd& end, const std::string& build) {
+  const bool by_itself = end.said_stopped && !view.draining && !end.status.signalled;
+  if (by_itself) return "SIGTERM from outside: it drained and stopped";
+  std::string words = describe_end(end, build);
+  if (!view.aborted) return words;
+  return view.gate == Gate::open ? "hang (no turn of its event loop): " + words
+                                 : "hang (not ready within start_timeout): " + words;
+}
+
 // Ten ticks of a worker's loop.
 constexpr milliseconds kMaxHeartbeatAge{1'000};
 
@@ -336,13 +345,11 @@ void Group::on_gone(WorkerId worker, const WorkerEnd& end) {
   if (found == processes_.end() || view == nullptr) return;
   const std::shared_ptr<WorkerProcess> process = found->second.process;
   const std::uint32_t slot = view->slot;
-  const bool expected = (end.said_stopped && view->draining && !end.status.signalled) ||
-                        (view->killed && view->role != Role::current);
-  const bool by_itself = end.said_stopped && !view->draining && !end.status.signalled;
-  const std::string words =
-      by_itself       ? "SIGTERM from outside: it drained and stopped"
-      : view->aborted ? "hang (no turn of its event loop): " + describe_end(end, process->build())
-                      : describe_end(end, process->build());
+  const bool stopped = end.said_stopped && !end.status.signalled;
+  const bool expected = (stopped && view->draining) ||
+                        (view->killed && !view->aborted && view->role != Role::current);
+  const bool by_itself = stopped && !view->draining;
+  const std::string words = describe_end(*view, end, process->build());
   if (expected) {
     log(Level::info, slot, process->pid(), words);
   } else {

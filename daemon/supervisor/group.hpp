@@ -85,6 +85,7 @@ class Group final {
   const GroupReleasePtr& release() const { return committed_; }
   bool rolling() const { return machine_.rolling(); }
   bool going_back() const { return machine_.going_back(); }
+  bool can_abort() const { return machine_.can_abort(); }
   RollProgress progress() const;
   // Resident bytes of its largest worker.
   std::uint64_t largest_worker() const;
@@ -99,7 +100,8 @@ class Group final {
   struct Process {
     std::shared_ptr<WorkerProcess> process;
     std::uint64_t generation = 0;
-    bool was_stopped = false;  // by a signal or a debugger, when it was last looked at
+    bool was_stopped = false;       // by a signal or a debugger, when it was last looked at
+    bool waits_for_memory = false;  // to be recycled; was told
   };
 
   void apply(const Effects& effects);
@@ -128,7 +130,9 @@ class Group final {
   void arm_health_check();
   void check_health();
   void check_heartbeat(WorkerId worker, const WorkerView& view, const WorkerProcess& process);
-  void recycle_if_due(WorkerId worker, const WorkerProcess& process);
+  void recycle_if_due(WorkerId worker, const WorkerProcess& process,
+                      std::optional<SurgeInput>& memory);
+  SurgeInput look_at_memory() const;
   std::map<WorkerId, CanarySample> sample() const;
   void report_crash(const WorkerView& view, const Process& ended, const WorkerEnd& end,
                     const std::string& words);

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "os/memory.hpp"
 #include "os/procfs.hpp"
 #include "supervisor/group.hpp"
 
@@ -39,12 +40,13 @@ void Group::check_health() {
   for (const auto& [id, view] : machine_.workers()) {
     if (view.gate == Gate::open && !view.killed) open.push_back(id);
   }
+  std::optional<SurgeInput> memory;
   for (const WorkerId id : open) {
     const WorkerView* view = machine_.find(id);
     const WorkerProcess* process = find(id);
     if (view == nullptr || process == nullptr) continue;
     check_heartbeat(id, *view, *process);
-    recycle_if_due(id, *process);
+    recycle_if_due(id, *process, memory);
   }
 }
 
@@ -70,7 +72,17 @@ void Group::check_heartbeat(WorkerId id, const WorkerView& view, const WorkerPro
   apply(machine_.worker_stalled(id, !stopped, now()));
 }
 
-void Group::recycle_if_due(WorkerId id, const WorkerProcess& process) {
+SurgeInput Group::look_at_memory() const {
+  SurgeInput input;
+  input.worker_bytes = largest_worker();
+  input.available = os::available_memory().value_or(kUnknownMemory);
+  input.reserve = committed_->config.reload.reserve_memory.value;
+  return input;
+}
+
+// `memory` is looked at once in a round, where anybody is due.
+void Group::recycle_if_due(WorkerId id, const WorkerProcess& process,
+                           std::optional<SurgeInput>& memory) {
   if (!machine_.can_recycle(id)) return;
   if (no_recycling_before_ && now() < *no_recycling_before_) return;
   Vitals vitals;
@@ -81,8 +93,26 @@ void Group::recycle_if_due(WorkerId id, const WorkerProcess& process) {
   if (limits.max_memory.value > 0) vitals.resident_bytes = os::resident_bytes(process.pid());
   const auto why = why_recycle(limits, vitals);
   if (!why) return;
-  log(Level::info, machine_.find(id)->slot, process.pid(), "recycling: " + *why);
-  apply(machine_.recycle(id, now()));
+  if (!memory) memory = look_at_memory();
+  const bool too_large = is_too_large(limits, vitals);
+  const RecyclePlan plan = plan_recycling(*memory, too_large, machine_.ready_count() > 1);
+  const std::uint32_t slot = machine_.find(id)->slot;
+  switch (plan.way) {
+    case RecycleWay::start_first:
+      log(Level::info, slot, process.pid(), "recycling: " + *why);
+      break;
+    case RecycleWay::stop_first:
+      log(Level::warning, slot, process.pid(),
+          fmt::format("recycling: {}; {}, so that this one stops first", *why, plan.text));
+      break;
+    case RecycleWay::wait:
+      if (std::exchange(processes_.at(id).waits_for_memory, true)) return;
+      log(Level::warning, slot, process.pid(),
+          fmt::format("recycling waits for memory: {}; {}{}", *why, plan.text,
+                      too_large ? ", and no other worker could serve meanwhile" : ""));
+      return;
+  }
+  apply(machine_.recycle(id, plan.way == RecycleWay::stop_first, now()));
 }
 
 std::string Group::recycle(std::uint32_t slot, OnEvent on_event, OnRecycled done) {
@@ -98,21 +128,24 @@ std::string Group::recycle(std::uint32_t slot, OnEvent on_event, OnRecycled done
                        name(), slot);
   on_event_ = std::move(on_event);
   on_recycled_ = std::move(done);
-  apply(machine_.recycle(worker, now()));
+  apply(machine_.recycle(worker, false, now()));
   return {};
 }
 
 void Group::carry_out(const effect::Recycled& recycled) {
+  if (recycled.cut > 0) {
+    log(Level::warning, recycled.slot, 0,
+        fmt::format("cut at the drain timeout: {} connection(s)", recycled.cut));
+  }
   if (recycled.replaced) {
     ++recycled_;
-    if (recycled.cut > 0) {
-      log(Level::warning, recycled.slot, 0,
-          fmt::format("cut at the drain timeout: {} connection(s)", recycled.cut));
-    }
   } else if (!machine_.rolling()) {
     no_recycling_before_ = now() + kRecyclePause;
+    const bool stays = machine_.slots()[recycled.slot].current != 0;
     log(Level::warning, recycled.slot, 0,
-        fmt::format("not replaced, the old worker stays: {}", recycled.text));
+        fmt::format("{}: {}",
+                    stays ? "not replaced, the old worker stays" : "the fresh worker failed",
+                    recycled.text));
   }
   if (!on_recycled_) return;
   // A rollout that has begun meanwhile has its own.

@@ -29,6 +29,13 @@ std::uint32_t GroupMachine::ready_count() const {
       std::ranges::count_if(slots_, [this](const SlotView& slot) { return serves(slot.current); }));
 }
 
+bool GroupMachine::all_ready() const {
+  for (std::uint32_t index = 0; index < slots_.size(); ++index) {
+    if (!serves(slots_[index].current) && !is_doomed(index)) return false;
+  }
+  return true;
+}
+
 Effects GroupMachine::start(ReleaseId release, Time now) {
   Effects effects;
   for (std::uint32_t slot = 0; slot < slots_.size(); ++slot) {
@@ -46,8 +53,10 @@ Effects GroupMachine::stop(bool fast, Time now) {
     rollout_.reset();
   }
   for (std::uint32_t index = 0; index < slots_.size(); ++index) {
-    slots_[index].next_try.reset();
-    end_recycling(index, slots_[index].successor == 0, "the daemon is stopping", 0, effects);
+    SlotView& slot = slots_[index];
+    slot.next_try.reset();
+    const bool was_emptied = std::exchange(slot.emptied, false);
+    end_recycling(index, slot.successor == 0 && !was_emptied, "the daemon is stopping", 0, effects);
   }
   for (auto& [id, worker] : workers_) {
     if (worker.killed) continue;
@@ -77,9 +86,9 @@ WorkerId GroupMachine::spawn(std::uint32_t slot, ReleaseId release, Role role, T
 Effects GroupMachine::worker_ready(WorkerId id, Time now) {
   Effects effects;
   const auto found = workers_.find(id);
-  if (found == workers_.end() || found->second.gate != Gate::starting || found->second.killed)
-    return effects;
+  if (found == workers_.end() || found->second.gate != Gate::starting) return effects;
   WorkerView& worker = found->second;
+  if (worker.killed || worker.aborted) return effects;
   if (worker.role != Role::successor) {
     open_gate(id, now, effects);
   } else if (policy_.probe) {
@@ -148,7 +157,7 @@ void GroupMachine::promote(WorkerId id, Time now, Effects& effects) {
   }
   if (rollout_)
     effects.push_back(Progress{Step::slot_replaced, index, id, {}, std::exchange(slot.cut, 0)});
-  end_recycling(index, true, {}, 0, effects);
+  end_recycling(index, true, {}, std::exchange(slot.cut, 0), effects);
 }
 
 // The current worker of a slot, or the one that was, goes.
@@ -183,6 +192,14 @@ void GroupMachine::kill(WorkerId id, const std::string& why, Effects& effects) {
   effects.push_back(Signal{id, SIGKILL, why});
 }
 
+// Its crash handler says where it hangs. The verdict on it does not wait for that.
+void GroupMachine::abort_start(WorkerId id, const std::string& why, Time now, Effects& effects) {
+  WorkerView& worker = workers_.at(id);
+  worker.aborted = true;
+  worker.deadline = now + kStartAbortGrace;
+  effects.push_back(Signal{id, SIGABRT, why});
+}
+
 Effects GroupMachine::worker_suspect(WorkerId id, const std::string& why, Time now) {
   Effects effects;
   const WorkerView* worker = find(id);
@@ -215,26 +232,6 @@ Effects GroupMachine::worker_moves(WorkerId id, Time now) {
   if (found == workers_.end() || found->second.aborted) return {};
   found->second.stalled = false;
   return finish(now, {});
-}
-
-bool GroupMachine::can_recycle(WorkerId id) const {
-  if (rollout_ || stopping_ || !serves(id)) return false;
-  return steps_in_progress() == 0 && slots_[find(id)->slot].current == id;
-}
-
-Effects GroupMachine::recycle(WorkerId id, Time now) {
-  Effects effects;
-  if (!can_recycle(id)) return effects;
-  const std::uint32_t index = find(id)->slot;
-  slots_[index].recycling = true;
-  slots_[index].successor = spawn(index, slots_[index].release, Role::successor, now, effects);
-  return finish(now, std::move(effects));
-}
-
-void GroupMachine::end_recycling(std::uint32_t index, bool replaced, const std::string& text,
-                                 std::uint64_t cut, Effects& effects) {
-  if (!std::exchange(slots_[index].recycling, false)) return;
-  effects.push_back(Recycled{index, replaced, replaced ? std::string() : text, cut});
 }
 
 Effects GroupMachine::worker_drained(WorkerId id, std::uint64_t cut, Time now) {
@@ -272,7 +269,9 @@ void GroupMachine::retiring_gone(std::uint32_t index, const WorkerView& worker, 
                                  Effects& effects) {
   SlotView& slot = slots_[index];
   slot.retiring = 0;
-  if (slot.recycling) {
+  if (slot.recycling && slot.emptied) {
+    refill(index, worker.cut, now, effects);
+  } else if (slot.recycling) {
     end_recycling(index, true, {}, worker.cut, effects);
   } else if (rollout_ && past_return() && index >= policy_.count) {
     effects.push_back(Progress{Step::slot_removed, index, 0, {}, worker.cut});
@@ -310,14 +309,13 @@ void GroupMachine::overdue(WorkerId id, Time now, Effects& effects) {
     kill(id, "it did not die of SIGABRT", effects);
   } else if (worker.draining) {
     kill(id, "it did not end in time", effects);
-  } else if (worker.role == Role::successor) {
-    const char* what = worker.gate == Gate::probing ? "its probe was not answered" : "not ready";
-    candidate_failed(
-        id, fmt::format("{} within start_timeout ({} ms)", what, policy_.start_timeout.count()),
-        now, effects);
   } else {
-    kill(id, fmt::format("not ready within start_timeout ({} ms)", policy_.start_timeout.count()),
-         effects);
+    const bool starting = worker.gate == Gate::starting;
+    const std::string why = fmt::format("{} within start_timeout ({} ms)",
+                                        starting ? "not ready" : "its probe was not answered",
+                                        policy_.start_timeout.count());
+    if (starting) abort_start(id, why, now, effects);
+    if (worker.role == Role::successor) candidate_failed(id, why, now, effects);
   }
 }
 

@@ -10,6 +10,7 @@
 //   settling        alive for min_ready    open, now the current      Serve, Drain(old -> this)
 //   any before open failed, gone, too late -                          Signal; the rollout reverts
 //                                                                     or RestartPolicy restarts
+//   starting        too late               starting, aborted          SIGABRT, later SIGKILL
 //   open            gone, new in a rollout -                          the rollout reverts
 //   open            gone                   -                          RestartPolicy restarts
 //   open            hangs                  open, stalled              Lend, SIGABRT, later SIGKILL
@@ -165,7 +166,7 @@ struct WorkerView {
   bool draining = false;
   bool killed = false;           // SIGKILL was sent; its end is no surprise
   bool stalled = false;          // its loop stands still
-  bool aborted = false;          // SIGABRT was sent for that
+  bool aborted = false;          // SIGABRT was sent for that, or since it did not become ready
   std::optional<Time> deadline;  // of the gate, or of the drain
   std::uint64_t cut = 0;
 };
@@ -180,7 +181,8 @@ struct SlotView {
   bool replaced = false;  // the rollout has: its end counts against the release
   bool awaited = false;   // the rollout waits for the restart that brings the old release back
   bool recycling = false;
-  bool emptied = false;  // stop-first: its old worker was told to go, the new one is still to start
+  // Stop-first: its old worker was told to go, the new one is still to start.
+  bool emptied = false;
   std::uint64_t cut = 0;  // by its last worker that drained before its successor started
   std::optional<Time> next_try;
   std::uint64_t restarts = 0;
@@ -191,8 +193,10 @@ class GroupMachine final {
  public:
   // A worker told to drain that still runs this long after its deadline is killed.
   static constexpr milliseconds kDrainGrace{5'000};
-  // From SIGABRT to SIGKILL.
+  // From SIGABRT to SIGKILL, for one that serves and for one that does not yet: a rollout that
+  // fails waits for the latter. Both leave a crash handler its two seconds.
   static constexpr milliseconds kAbortGrace{5'000};
+  static constexpr milliseconds kStartAbortGrace{3'000};
   // How long a sibling still accepts from the queue of a slot that was taken away: handshakes that
   // were under way end there. Also how long it is given to let go of the queue.
   static constexpr milliseconds kQueueLinger{1'000};
@@ -215,10 +219,11 @@ class GroupMachine final {
   bool going_back() const { return rollout_ && rollout_->reverting; }
   bool canary_waits() const { return rollout_ && rollout_->phase == Phase::waiting; }
 
-  // A fresh worker of the same release takes the slot of `worker` over. False, and nothing happens,
-  // where something else is under way in the group or the worker does not serve.
+  // A fresh worker of the same release takes the slot of `worker` over; with `stop_first` it starts
+  // when that one is gone. False, and nothing happens, where something else is under way in the
+  // group or the worker does not serve.
   bool can_recycle(WorkerId worker) const;
-  Effects recycle(WorkerId worker, Time now);
+  Effects recycle(WorkerId worker, bool stop_first, Time now);
 
   // Ends the group; `fast` cuts what is in flight. May be called again to hurry.
   Effects stop(bool fast, Time now);
@@ -248,6 +253,10 @@ class GroupMachine final {
   const std::map<WorkerId, WorkerView>& workers() const { return workers_; }
   const WorkerView* find(WorkerId worker) const;
   std::uint32_t ready_count() const;
+  // The slot is being taken away, and nothing can change that any more.
+  bool is_doomed(std::uint32_t slot) const;
+  // Every slot that stays has a ready worker.
+  bool all_ready() const;
 
  private:
   enum class Phase { stepping, holding, judging, waiting, retiring, closing };
@@ -275,6 +284,7 @@ class GroupMachine final {
   void drain(WorkerId id, WorkerId successor, milliseconds timeout, Time now, Effects& effects);
   void dismiss(WorkerId id, WorkerId successor, const std::string& why, Time now, Effects& effects);
   void kill(WorkerId id, const std::string& why, Effects& effects);
+  void abort_start(WorkerId id, const std::string& why, Time now, Effects& effects);
   void candidate_failed(WorkerId id, const std::string& why, Time now, Effects& effects);
   void rollout_failed(std::optional<std::uint32_t> slot, const std::string& why, Time now,
                       Effects& effects);
@@ -282,6 +292,7 @@ class GroupMachine final {
   void current_gone(std::uint32_t slot, WorkerId id, const std::string& why, Time now,
                     Effects& effects);
   void retiring_gone(std::uint32_t slot, const WorkerView& worker, Time now, Effects& effects);
+  void refill(std::uint32_t slot, std::uint64_t cut, Time now, Effects& effects);
   void end_recycling(std::uint32_t slot, bool replaced, const std::string& text, std::uint64_t cut,
                      Effects& effects);
   void overdue(WorkerId id, Time now, Effects& effects);
@@ -297,7 +308,6 @@ class GroupMachine final {
   void close_queues(Time now, Effects& effects);
   void end_rollout(Effects& effects);
   bool past_return() const;
-  bool is_doomed(std::uint32_t slot) const;
   WorkerId serving_sibling(std::uint32_t slot) const;
   void reclaim(std::uint32_t slot, Effects& effects);
   void lend(Effects& effects);

@@ -17,7 +17,7 @@ Effects GroupMachine::roll(ReleaseId release, GroupPolicy policy, Replace replac
     slot.replaced = false;
     slot.cut = 0;
     // The successor that was abandoned would have taken over from one that is gone.
-    if (slot.current == 0 && !slot.next_try) slot.next_try = now;
+    if (slot.current == 0 && !slot.emptied && !slot.next_try) slot.next_try = now;
   }
   const auto existing = static_cast<std::uint32_t>(slots_.size());
   Rollout rollout;
@@ -43,7 +43,6 @@ bool GroupMachine::past_return() const {
 
 bool GroupMachine::can_abort() const { return rollout_ && !rollout_->reverting && !past_return(); }
 
-// The slot is to be taken away, and nothing can change that any more.
 bool GroupMachine::is_doomed(std::uint32_t index) const {
   return rollout_ && index >= policy_.count && !can_abort();
 }
@@ -90,7 +89,7 @@ void GroupMachine::candidate_failed(WorkerId id, const std::string& why, Time no
   workers_.at(id).role = Role::retiring;
   slot.successor = 0;
   if (rollout_) effects.push_back(Progress{Step::slot_failed, index, id, why, 0});
-  kill(id, "it failed to become ready", effects);
+  if (!workers_.at(id).aborted) kill(id, "it failed to become ready", effects);
   if (rollout_ && rollout_->reverting) {
     // Not tried again: what the slot runs now is what it keeps.
     rollout_->stuck = rollout_->stuck || slot.current != 0;
@@ -99,7 +98,7 @@ void GroupMachine::candidate_failed(WorkerId id, const std::string& why, Time no
   } else if (rollout_) {
     rollout_failed(index, why, now, effects);
   }
-  end_recycling(index, false, why, 0, effects);
+  if (slot.recycling) end_recycling(index, false, why, std::exchange(slot.cut, 0), effects);
   if (slot.current != 0 || stopping_ || is_doomed(index)) return;
   slot.next_try = now;
   slot.awaited = rollout_.has_value();
@@ -157,10 +156,11 @@ void GroupMachine::tick_rollout(Time now, Effects& effects) {
 std::uint32_t GroupMachine::steps_in_progress() const {
   auto count = static_cast<std::uint32_t>(
       std::ranges::count_if(slots_, [this](const SlotView& s) { return step_in_progress(s); }));
-  // A killed candidate still takes memory until it is gone: it counts.
+  // A candidate that was told to end still takes memory until it is gone: it counts.
   for (const auto& [id, worker] : workers_) {
     const SlotView& slot = slots_[worker.slot];
-    if (worker.killed && slot.retiring != id && slot.current != id) ++count;
+    const bool is_ending = worker.killed || worker.aborted;
+    if (is_ending && slot.retiring != id && slot.current != id) ++count;
   }
   return count;
 }

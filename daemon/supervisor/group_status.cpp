@@ -71,10 +71,11 @@ control::WorkerStatus Group::absent_status(std::uint32_t index) const {
 control::GroupState Group::state() const {
   if (machine_.stopping()) return control::GroupState::stopping;
   const auto now = std::chrono::steady_clock::now();
-  for (const SlotView& slot : machine_.slots()) {
-    if (slot.policy.in_crash_loop(now)) return control::GroupState::crash_loop;
+  for (std::uint32_t index = 0; index < machine_.slots().size(); ++index) {
+    if (!machine_.is_doomed(index) && machine_.slots()[index].policy.in_crash_loop(now))
+      return control::GroupState::crash_loop;
   }
-  if (machine_.ready_count() == machine_.slots().size()) return control::GroupState::ok;
+  if (machine_.all_ready()) return control::GroupState::ok;
   return start_is_over() ? control::GroupState::degraded : control::GroupState::starting;
 }
 
@@ -96,7 +97,10 @@ control::GroupStatus Group::status() const {
   status.reloading = machine_.rolling();
   for (std::uint32_t index = 0; index < machine_.slots().size(); ++index) {
     status.restarts += machine_.slots()[index].restarts;
-    if (machine_.slots()[index].current == 0) status.workers.push_back(absent_status(index));
+    // Where no worker is to come, there is none to tell of.
+    const bool ends = machine_.stopping() || machine_.is_doomed(index);
+    if (machine_.slots()[index].current == 0 && !ends)
+      status.workers.push_back(absent_status(index));
     for (const auto& [id, view] : machine_.workers()) {
       if (view.slot == index) status.workers.push_back(worker_status(id, view));
     }

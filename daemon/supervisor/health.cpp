@@ -4,10 +4,14 @@
 
 namespace appserver::supervisor {
 
+bool is_too_large(const config::Recycle& limits, const Vitals& vitals) {
+  return limits.max_memory.value > 0 && vitals.resident_bytes >= limits.max_memory.value;
+}
+
 std::optional<std::string> why_recycle(const config::Recycle& limits, const Vitals& vitals) {
   if (limits.max_requests > 0 && vitals.requests >= limits.max_requests)
     return fmt::format("max_requests ({}) reached", limits.max_requests);
-  if (limits.max_memory.value > 0 && vitals.resident_bytes >= limits.max_memory.value) {
+  if (is_too_large(limits, vitals)) {
     return fmt::format("max_memory ({} MiB) reached: {} MiB", limits.max_memory.value >> 20,
                        vitals.resident_bytes >> 20);
   }

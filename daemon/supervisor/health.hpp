@@ -24,6 +24,8 @@ struct Vitals {
 // not.
 std::optional<std::string> why_recycle(const config::Recycle& limits, const Vitals& vitals);
 
+bool is_too_large(const config::Recycle& limits, const Vitals& vitals);
+
 // Whether we ourselves stood still (a suspended machine, SIGSTOP): then heartbeats say nothing of
 // the workers until they have had the time to catch up.
 class OwnStall {

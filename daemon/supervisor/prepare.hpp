@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,9 @@ struct RolloutRequest {
   bool force = false;
   bool changed = false;  // only those whose build or configuration has changed
   bool watch = false;    // the plugin folder changed: leave quarantined builds alone
+  // With `watch`: NAMEs whose NAME.yaml was seen to be taken away. What else is gone runs on: its
+  // folder is perhaps not mounted, or another one was put in its place.
+  std::set<std::string> taken_away;
   bool dry_run = false;
   std::optional<std::uint32_t> canary;
   std::optional<milliseconds> hold;
@@ -44,9 +48,15 @@ struct PrepareRequest {
   RolloutRequest request;
   config::Config running;                // for its file and `daemon:` section
   std::vector<GroupReleasePtr> current;  // of every group, in order
+
+  // What runs of a group; null where it does not.
+  const GroupRelease* find(const std::string& name) const;
+  // Whether it is asked about by name; selects() also where all are asked about.
+  bool names(const std::string& name) const;
+  bool selects(const std::string& name) const { return request.groups.empty() || names(name); }
 };
 
-enum class WhyKept { unchanged, not_reloadable, not_asked_for, quarantined, unusable };
+enum class WhyKept { unchanged, not_reloadable, not_asked_for, quarantined, unusable, missing };
 
 // One group of the plan; one that is kept may be a group that is not running yet.
 struct GroupPlan {
@@ -60,6 +70,7 @@ struct GroupPlan {
 
 struct Prepared {
   std::string refusal;          // why nothing may be touched; empty: all is well
+  bool writable = false;        // the state directory is, whatever else is refused
   std::uint64_t release = 0;    // number of what comes out
   std::uint64_t origin = 0;     // the release gone back to as a whole
   std::string asked_for;        // fingerprint of the configuration

@@ -6,10 +6,14 @@
 
 namespace appserver::supervisor {
 
+std::string words_for_crash_loop(const std::string& group) {
+  return fmt::format("{} crash-loops within reload.confirm_within of its rollout", group);
+}
+
 std::optional<std::string> Probation::crash_looping(const std::string& group, Time now) const {
   const auto window = windows_.find(group);
   if (left_to_people_ || window == windows_.end() || now > window->second) return std::nullopt;
-  return fmt::format("{} crash-loops within reload.confirm_within of its rollout", group);
+  return words_for_crash_loop(group);
 }
 
 std::optional<std::string> Probation::tick(Time now) const {

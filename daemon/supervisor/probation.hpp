@@ -12,6 +12,8 @@
 
 namespace appserver::supervisor {
 
+std::string words_for_crash_loop(const std::string& group);
+
 class Probation final {
  public:
   // `windows`: until when a crash-loop of a group counts against the release. `confirm_by`: when it

@@ -17,7 +17,6 @@
 
 #include "os/error.hpp"
 #include "os/fd.hpp"
-#include "os/write_file.hpp"
 
 namespace appserver::supervisor {
 namespace {
@@ -32,7 +31,7 @@ constexpr std::string_view kAside = ".damaged";
 
 // What stands in it is run after a restart: nobody but us may write there. Secrets of the settings
 // stand in it, too: nobody else may read there.
-void require_own(const fs::path& directory) {
+void require_own(const fs::path& directory, os::Access access) {
   struct stat status {};
   os::check(::lstat(directory.c_str(), &status), "lstat(\"{}\")", directory.native());
   if (!S_ISDIR(status.st_mode)) {
@@ -43,6 +42,12 @@ void require_own(const fs::path& directory) {
   if (status.st_uid != ::geteuid()) {
     os::throw_system_error(EPERM, fmt::format("\"{}\" must belong to the user that appserverd runs "
                                               "as; correct it or set another daemon.state_dir",
+                                              directory.native()));
+  }
+  if (access == os::Access::read_only) {
+    if ((status.st_mode & (S_IWGRP | S_IWOTH)) == 0) return;
+    os::throw_system_error(EPERM, fmt::format("\"{}\" can be written to by others; correct it or "
+                                              "set another daemon.state_dir",
                                               directory.native()));
   }
   if ((status.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
@@ -62,15 +67,21 @@ std::optional<std::uint64_t> number_of(const fs::path& file) {
 
 }  // namespace
 
-void open_record_folder(const fs::path& directory) {
+bool open_record_folder(const fs::path& directory, os::Access access) {
   std::error_code error;
+  if (access == os::Access::read_only) {
+    if (!fs::exists(directory, error)) return false;
+    require_own(directory, access);
+    return true;
+  }
   if (directory.has_parent_path()) fs::create_directories(directory.parent_path(), error);
   if (error)
     os::throw_system_error(error.value(), fmt::format("mkdir(\"{}\")", directory.native()));
   if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST)
     os::throw_system_error(errno, fmt::format("mkdir(\"{}\")", directory.native()));
-  require_own(directory);
+  require_own(directory, access);
   os::remove_temporaries(directory);
+  return true;
 }
 
 fs::path record_file(const fs::path& directory, std::uint64_t number) {
@@ -142,8 +153,9 @@ std::chrono::system_clock::time_point read_time(const control::JsonReader& in,
                                                 std::string_view key) {
   using std::chrono::milliseconds;
   using std::chrono::system_clock;
-  constexpr auto kLast =
-      std::chrono::duration_cast<milliseconds>(system_clock::time_point::max().time_since_epoch());
+  // With room for whoever rounds it.
+  constexpr auto kLast = std::chrono::duration_cast<milliseconds>(
+      system_clock::time_point::max().time_since_epoch() - std::chrono::hours(24));
   const milliseconds since(in.integer<std::int64_t>(key));
   if (since > kLast) in.fail(key, "too large for a time");
   return system_clock::time_point(since);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "control/json_reader.hpp"
+#include "os/write_file.hpp"
 
 namespace appserver::supervisor {
 
@@ -22,8 +23,10 @@ namespace appserver::supervisor {
 inline constexpr std::uint64_t kHighestNumber = 999'999'999'999'999;
 
 // Makes sure of the folder: created where it is absent, a directory of this user, mode 0700,
-// without temporary files. Throws os::SystemError.
-void open_record_folder(const std::filesystem::path& directory);
+// without temporary files. Throws os::SystemError. With Access::read_only it is left as it is, and
+// refused where others than this user can write to it. False where it is absent then.
+bool open_record_folder(const std::filesystem::path& directory,
+                        os::Access access = os::Access::write);
 
 std::filesystem::path record_file(const std::filesystem::path& directory, std::uint64_t number);
 

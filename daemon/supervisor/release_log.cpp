@@ -14,6 +14,7 @@
 
 #include "config/record.hpp"
 #include "control/json_reader.hpp"
+#include "os/error.hpp"
 #include "supervisor/record_folder.hpp"
 
 namespace appserver::supervisor {
@@ -62,9 +63,27 @@ GroupReleasePtr read_group(const JsonReader& in) {
   return group;
 }
 
+json::object write_trial(const Trial& trial) {
+  return {{"group", trial.group},
+          {"until_ms", to_milliseconds(trial.until)},
+          {"release", trial.release},
+          {"before", trial.before}};
+}
+
+Trial read_trial(const JsonReader& in) {
+  Trial trial;
+  trial.group = in.text("group");
+  trial.until = read_time(in, "until_ms");
+  trial.release = in.count("release");
+  trial.before = in.count("before");
+  return trial;
+}
+
 json::object write_release(const Release& release) {
   json::array groups;
   for (const auto& group : release.groups) groups.emplace_back(write_group(*group));
+  json::array trials;
+  for (const Trial& trial : release.trials) trials.emplace_back(write_trial(trial));
   return {{"number", release.number},
           {"origin", release.origin},
           {"when_ms", to_milliseconds(release.when)},
@@ -73,7 +92,8 @@ json::object write_release(const Release& release) {
           {"result", release.result},
           {"good", release.good},
           {"took_ms", std::max<std::int64_t>(release.took.count(), 0)},
-          {"groups", std::move(groups)}};
+          {"groups", std::move(groups)},
+          {"trials", std::move(trials)}};
 }
 
 Release read_release(const fs::path& file, std::uint64_t number) {
@@ -92,6 +112,17 @@ Release read_release(const fs::path& file, std::uint64_t number) {
   for (const json::value& group : in.array("groups")) {
     const auto place = in.place_of(fmt::format("groups[{}]", release.groups.size()));
     release.groups.push_back(read_group({group, place}));
+    const std::string& name = release.groups.back()->config.name;
+    const auto same = [&](const GroupReleasePtr& each) { return each->config.name == name; };
+    if (std::ranges::count_if(release.groups, same) > 1) in.fail("groups", "one is there twice");
+  }
+  // Records of earlier versions have none.
+  if (!in.has("trials")) return release;
+  for (const json::value& trial : in.array("trials")) {
+    const auto place = in.place_of(fmt::format("trials[{}]", release.trials.size()));
+    const Trial read = read_trial({trial, place});
+    // One that would go back to itself says nothing.
+    if (read.before < number) release.trials.push_back(read);
   }
   return release;
 }
@@ -113,8 +144,8 @@ bool is_at(const std::vector<Release>& releases, std::vector<Release>::const_ite
 
 }  // namespace
 
-ReleaseLog::ReleaseLog(fs::path directory) : directory_(std::move(directory)) {
-  open_record_folder(directory_);
+ReleaseLog::ReleaseLog(fs::path directory, os::Access access) : directory_(std::move(directory)) {
+  if (!open_record_folder(directory_, access)) return;
   const RecordFiles files = list_records(directory_, kPointer);
   if (files.has_pointer) read_pointer();
   for (const std::uint64_t number : files.numbers) read(number);
@@ -198,15 +229,30 @@ void ReleaseLog::write(const Release& release) {
   write_record(record_file(directory_, release.number), write_release(release), kMostRecord);
   releases_.swap(changed);
   highest_ = std::max(highest_, release.number);
-  drop_oldest();
+  // What fails again and again must not cost the releases that somebody may want to go back to.
+  drop_oldest([&](const Release& each) {
+    return !each.good && each.number != release.number && each.result != kRunning &&
+           each.result != kWaitsForConfirm;
+  });
+  drop_oldest([](const Release&) { return true; });
+}
+
+void ReleaseLog::remove(std::uint64_t number) {
+  const auto at = position(releases_, number);
+  if (!is_at(releases_, at, number) || number == committed_)
+    throw std::invalid_argument(fmt::format("the record of release {} cannot go", number));
+  const fs::path file = record_file(directory_, number);
+  if (!remove_record(file)) os::check(-1, "unlink(\"{}\")", file.native());
+  releases_.erase(at);
 }
 
 // One that cannot be removed stays in the log: the next write tries again.
-void ReleaseLog::drop_oldest() {
+template <typename MayGo>
+void ReleaseLog::drop_oldest(const MayGo& may_go) {
   auto excess = kept_beside_committed();
   for (auto each = releases_.begin(); excess > kKeep && each != releases_.end();) {
-    const bool goes =
-        each->number != committed_ && remove_record(record_file(directory_, each->number));
+    const bool goes = each->number != committed_ && may_go(*each) &&
+                      remove_record(record_file(directory_, each->number));
     if (goes) --excess;
     each = goes ? releases_.erase(each) : std::next(each);
   }
@@ -226,7 +272,9 @@ void ReleaseLog::commit(std::uint64_t number, const std::string& asked_for) {
 
 std::string fingerprint(const config::Config& config) {
   json::array groups;
-  for (const auto& group : config.groups) groups.push_back(config::to_json(group));
+  for (const auto& group : config.groups) {
+    if (!group.dropped) groups.push_back(config::to_json(group));
+  }
   const std::string text = json::serialize(groups);
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned int size = 0;

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "os/write_file.hpp"
 #include "supervisor/release.hpp"
 
 namespace appserver::supervisor {
@@ -27,7 +28,8 @@ class ReleaseLog {
   // Creates the folder (0700: settings may hold secrets) where it is absent, removes what a write
   // that was cut off left, and reads what is there. A record that cannot be read is left where it
   // is, and named in problems(). Throws os::SystemError where the folder cannot be used.
-  explicit ReleaseLog(std::filesystem::path directory);
+  // With Access::read_only nothing is created or removed, and an absent folder has no records.
+  explicit ReleaseLog(std::filesystem::path directory, os::Access access = os::Access::write);
 
   // What could not be read, in words with the file's name, for the log.
   const std::vector<std::string>& problems() const { return problems_; }
@@ -47,9 +49,13 @@ class ReleaseLog {
   const std::vector<Release>& all() const { return releases_; }
   const Release* find(std::uint64_t number) const;
 
-  // Adds the record or replaces the one of this number, and drops the oldest over kKeep. Throws
-  // os::SystemError; then the log on disk and in memory is as before.
+  // Adds the record or replaces the one of this number, and drops those over kKeep: first of all
+  // the oldest that failed or was taken back. Throws os::SystemError; then the log on disk and in
+  // memory is as before.
   void write(const Release& release);
+
+  // The same guarantees. Neither the committed one nor one without a record.
+  void remove(std::uint64_t number);
 
   // `number` has a record. The same guarantees.
   void commit(std::uint64_t number, const std::string& asked_for);
@@ -58,7 +64,8 @@ class ReleaseLog {
   void read_pointer();
   void read(std::uint64_t number);
   std::size_t kept_beside_committed() const;
-  void drop_oldest();
+  template <typename MayGo>
+  void drop_oldest(const MayGo& may_go);
 
   std::filesystem::path directory_;
   std::vector<Release> releases_;
@@ -68,7 +75,8 @@ class ReleaseLog {
   std::vector<std::string> problems_;
 };
 
-// The identity of what a configuration file asks for: a SHA-256 over its groups, in order.
+// The identity of what the configuration files ask for: a SHA-256 over their groups, in order. What
+// was dropped into the plugin folder is not part of it: that is looked at anew after each start.
 std::string fingerprint(const config::Config& config);
 
 }  // namespace appserver::supervisor

@@ -33,12 +33,18 @@ std::string_view words_for(RolloutRequest::Kind kind) {
 
 }  // namespace
 
-Rollout::Rollout(RolloutTargets targets, std::string id, RolloutRequest request, OnDone done)
+Rollout::Rollout(RolloutTargets targets, std::string id, RolloutRequest request,
+                 TrialsAfter trials_after, OnDone done)
     : targets_(std::move(targets)),
       id_(std::move(id)),
       request_(std::move(request)),
-      done_(std::move(done)),
-      prepare_timer_(targets_.context.io) {}
+      trials_after_(std::move(trials_after)),
+      done_(std::move(done)) {}
+
+std::chrono::milliseconds Rollout::elapsed() const {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() -
+                                                               started_);
+}
 
 void Rollout::listen(std::shared_ptr<control::EventStream> listener) {
   if (!listener) return;
@@ -50,8 +56,7 @@ void Rollout::listen(std::shared_ptr<control::EventStream> listener) {
 void Rollout::emit(RolloutEvent event) {
   if (!done_) return;
   event.rollout = id_;
-  event.elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(
-      std::chrono::steady_clock::now() - started_);
+  event.elapsed = elapsed();
   if (event.cut && machine_) machine_->add_cut(*event.cut);
   log_event(event);
   for (const auto& listener : listeners_) listener->send(event);
@@ -92,33 +97,39 @@ void Rollout::run() {
   targets_.context.log.info("rollout {}: asked for by {}", id_, request_.who);
   emit_text(EventKind::rollout_started, "",
             fmt::format("{} asked for by {}", words_for(request_.kind), request_.who));
-  prepare_timer_.expires_after(kPrepareTimeout);
-  prepare_timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
-    const auto self = weak.lock();
-    if (error || !self || !self->done_) return;
-    self->finish(RolloutResult::refused,
-                 fmt::format("reading the configuration and the plugins took longer than {} s; "
-                             "does a file system hang?",
-                             kPrepareTimeout.count()));
-  });
   PrepareRequest request{request_, targets_.running, {}};
-  for (const auto& group : targets_.groups) request.current.push_back(group->release());
-  boost::asio::post(targets_.files, [self = shared_from_this(), request = std::move(request)] {
-    auto result = std::make_shared<Prepared>(prepare(request, self->targets_.archive));
-    boost::asio::post(self->targets_.context.io,
-                      [self, result] { self->prepared(std::move(*result)); });
-  });
+  for (const auto& group : targets_.groups) ran_before_.push_back(group->release());
+  request.current = ran_before_;
+  auto result = std::make_shared<Prepared>();
+  targets_.archive.run(
+      [result, request = std::move(request)](Archive& archive, const ArchiveKeeper::GivenUp&) {
+        *result = prepare(request, archive);
+      },
+      ArchiveKeeper::kLimit,
+      [self = shared_from_this(), result](const std::string& problem) {
+        if (problem.empty()) {
+          self->prepared(std::move(*result));
+        } else {
+          self->finish(RolloutResult::refused,
+                       "reading the configuration and the plugins: " + problem);
+        }
+      });
 }
 
 void Rollout::prepared(Prepared result) {
   if (!done_) return;
-  prepare_timer_.cancel();
   prepared_ = std::move(result);
+  end_.writable = prepared_.writable;
   if (!prepared_.refusal.empty()) {
     finish(RolloutResult::refused, prepared_.refusal);
     return;
   }
+  if (const std::string why = why_not_to_hold(); !why.empty()) {
+    finish(RolloutResult::refused, why);
+    return;
+  }
   try {
+    check_given_ports();
     if (request_.dry_run) {
       check_addresses();
     } else {
@@ -133,6 +144,26 @@ void Rollout::prepared(Prepared result) {
   for (const GroupPlan& each : prepared_.plan) plan.push_back({each.name, each.change});
   machine_ = std::make_unique<RolloutMachine>(std::move(plan), request_.dry_run);
   apply(machine_->begin());
+}
+
+// What the kernel chose for a port 0 cannot be opened again by its number.
+void Rollout::check_given_ports() const {
+  for (const GroupPlan& plan : prepared_.plan) {
+    if (!plan.target) continue;
+    for (const config::Listen& listen : plan.target->config.listen) {
+      for (const auto& group : targets_.groups) {
+        if (std::ranges::find(group->release()->config.listen, listen) !=
+            group->release()->config.listen.end())
+          continue;
+        const std::vector<std::string> open = group->status().listen;
+        if (std::ranges::find(open, listen.text) == open.end()) continue;
+        throw std::runtime_error(fmt::format(
+            "groups.{}.listen: {} is what the kernel has given group {} for port 0, and cannot be "
+            "opened a second time: keep port 0 there, name another port, or restart appserverd",
+            plan.name, listen.text, group->name()));
+      }
+    }
+  }
 }
 
 // As open_groups(), without taking clients.
@@ -184,6 +215,25 @@ config::Canary Rollout::canary_for(const GroupRelease& release) const {
   // Somebody must be left to compare with.
   canary.slots = std::min(canary.slots, std::max(release.config.count - 1, 1U));
   return canary;
+}
+
+// A hold of nothing would let the reload pass for watched. By the configuration, not by what
+// happens to have changed: a script is to get the same answer each time. Empty: it may.
+std::string Rollout::why_not_to_hold() const {
+  if (!request_.hold || request_.canary) return {};
+  std::string without;
+  for (const GroupPlan& plan : prepared_.plan) {
+    GroupReleasePtr release = plan.target;
+    const Group* group = find(plan.name);
+    const bool unchanged = plan.change == Change::keep && plan.why_kept == WhyKept::unchanged;
+    if (unchanged && group != nullptr) release = group->release();
+    if (!release) continue;
+    if (release->config.reload.canary.slots > 0) return {};
+    if (without.empty()) without = plan.name;
+  }
+  if (without.empty()) return {};
+  return fmt::format("--hold needs a canary: give --canary N, or set groups.{}.reload.canary",
+                     without);
 }
 
 void Rollout::apply(const RolloutEffects& effects) {
@@ -253,7 +303,8 @@ void Rollout::carry_out(const rollout_effect::Roll& roll) {
         if (outcome == Outcome::done) {
           self->emit_text(EventKind::group_done, name, "");
         } else if (outcome != Outcome::stopped) {
-          self->failed_group_ = name;
+          // Another one may have had it give up.
+          if (!self->machine_->gives_up()) self->failed_group_ = name;
           self->emit_text(EventKind::rolled_back, name, why);
         }
         self->apply(self->machine_->rolled(outcome, why));
@@ -279,6 +330,28 @@ void Rollout::carry_out(const rollout_effect::Revert& revert) {
         self->emit_text(EventKind::rolled_back, name, why);
         self->apply(self->machine_->reverted(outcome, why));
       });
+}
+
+// Past the point of return its end comes by itself.
+void Rollout::carry_out(const rollout_effect::GiveUp& give_up) {
+  targets_.context.log.error("rollout {}: goes back: {}", id_, give_up.why);
+  if (Group* group = find(give_up.group)) group->abort(give_up.why);
+}
+
+bool Rollout::crash_looping(const std::string& group) {
+  if (!done_ || !machine_) return false;
+  using State = RolloutMachine::State;
+  const State state = machine_->state();
+  if (state == State::reverting && machine_->group() == group) return true;
+  if (!machine_->has_new_code_in(group)) return false;
+  const bool late = state == State::committing || state == State::removing;
+  if (late && std::ranges::find(end_.crash_looping, group) == end_.crash_looping.end())
+    end_.crash_looping.push_back(group);
+  // A way back that failed would bring in again what is known to be bad.
+  if (state != State::rolling || machine_->gives_up() || !request_.reverts.empty()) return true;
+  failed_group_ = group;
+  apply(machine_->crash_looping(group));
+  return true;
 }
 
 void Rollout::carry_out(const rollout_effect::End& end) { find(end.group)->stop(false); }
@@ -312,24 +385,24 @@ void Rollout::carry_out(const rollout_effect::Finish& done) {
     finish(done.result, summary());
   } else if (done.result == RolloutResult::partial && end_.release != 0) {
     finish(done.result, summary() + ", but " + done.why);
+  } else if (done.result == RolloutResult::refused && !failed_group_.empty()) {
+    refuse_build(done.why);
   } else {
-    if (done.result == RolloutResult::refused && !failed_group_.empty())
-      quarantine_refused(done.why);
     finish(done.result, done.why);
   }
 }
 
 void Rollout::finish(RolloutResult result, const std::string& text) {
   if (!done_) return;
-  const auto elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(
-      std::chrono::steady_clock::now() - started_);
   const std::string verdict = fmt::format("rollout {}: {} after {} ms: {}", id_,
-                                          control::to_word(result), elapsed.count(), text);
+                                          control::to_word(result), elapsed().count(), text);
   if (result == RolloutResult::done) {
     targets_.context.log.info("{}", verdict);
   } else {
     targets_.context.log.error("{}", verdict);
   }
+  const bool unwritten = result == RolloutResult::stopped || result == RolloutResult::refused;
+  if (entered_ && unwritten) settle_record();
   // Refused: addresses that were opened for it are closed again.
   added_.clear();
   for (const GroupPlan& plan : prepared_.plan) {
@@ -350,24 +423,48 @@ void Rollout::finish(RolloutResult result, const std::string& text) {
   const auto done = std::exchange(done_, nullptr);
   listeners_.clear();
   preflight_.reset();
-  prepare_timer_.cancel();
   end_.result = result;
   end_.text = text;
   end_.watch = request_.watch;
+  const bool looked = request_.kind == RolloutRequest::Kind::reload && !request_.dry_run;
+  end_.rolled = rolled();
   for (const GroupPlan& plan : prepared_.plan) {
-    if (plan.change == Change::roll || plan.change == Change::add) end_.rolled.push_back(plan.name);
+    const bool unchanged = plan.change == Change::keep && plan.why_kept == WhyKept::unchanged &&
+                           result == RolloutResult::done;
+    const bool changed = plan.change != Change::keep && end_.release != 0;
+    if (looked && (unchanged || changed)) end_.as_asked.push_back(plan.name);
     if (plan.notable && !request_.dry_run)
       end_.not_done.push_back(fmt::format("{}: {}", plan.name, plan.note));
   }
+  const auto is_unusable = [](const GroupPlan& plan) {
+    return plan.change == Change::keep && plan.why_kept == WhyKept::unusable;
+  };
+  const bool ended =
+      std::ranges::find(prepared_.plan, Change::remove, &GroupPlan::change) != prepared_.plan.end();
+  end_.made_room = end_.release != 0 && ended && std::ranges::any_of(prepared_.plan, is_unusable);
   done(end_);
 }
 
 void Rollout::stop(const std::string& why) {
-  if (machine_) {
+  if (machine_ && machine_->state() != RolloutMachine::State::over) {
     apply(machine_->stop(why));
   } else {
     finish(RolloutResult::stopped, why);
   }
+}
+
+// Before anything is touched.
+bool Rollout::is_untouched() const {
+  return machine_->state() == RolloutMachine::State::preflight ||
+         machine_->state() == RolloutMachine::State::entering;
+}
+
+bool Rollout::can_abort() const {
+  if (!done_) return false;
+  if (!machine_ || is_untouched()) return true;
+  const Group* group = find(machine_->group());
+  return machine_->state() == RolloutMachine::State::rolling && group != nullptr &&
+         group->can_abort();
 }
 
 std::string Rollout::abort(const std::string& who) {
@@ -376,18 +473,21 @@ std::string Rollout::abort(const std::string& who) {
     finish(RolloutResult::refused, why);
     return fmt::format("{} is refused; nothing was touched", id_);
   }
-  if (done_ && machine_->state() == RolloutMachine::State::preflight) {
+  if (done_ && is_untouched()) {
     apply(machine_->abort(why));
     return fmt::format("{} is refused; nothing was touched", id_);
   }
+  if (done_ && machine_->state() == RolloutMachine::State::over)
+    throw control::Conflict(fmt::format("{} is refused already; nothing was touched", id_));
   Group* group = machine_ ? find(machine_->group()) : nullptr;
   const bool rolling = done_ && machine_->state() == RolloutMachine::State::rolling;
   if (rolling && group != nullptr && group->abort(why))
     return fmt::format("{} goes back; `appserverctl reload watch` shows how far it is", id_);
-  const bool going_back = done_ && machine_ &&
-                          (machine_->state() == RolloutMachine::State::reverting ||
-                           machine_->state() == RolloutMachine::State::recording ||
-                           (group != nullptr && group->going_back()));
+  const bool going_back =
+      done_ && machine_ &&
+      (machine_->gives_up() || machine_->state() == RolloutMachine::State::reverting ||
+       machine_->state() == RolloutMachine::State::recording ||
+       (group != nullptr && group->going_back()));
   if (going_back) throw control::Conflict(fmt::format("{} is going back already", id_));
   throw control::Conflict(done_ ? fmt::format("{} is past the point where it could go back: it "
                                               "ends by itself, then `appserverctl rollback` can",

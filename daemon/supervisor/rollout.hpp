@@ -1,8 +1,6 @@
 // One rollout from its request to its verdict: carries out what its machine decides.
 #pragma once
 
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <chrono>
 #include <deque>
 #include <functional>
@@ -13,7 +11,7 @@
 
 #include "config/config.hpp"
 #include "control/commands.hpp"
-#include "supervisor/archive.hpp"
+#include "supervisor/archive_keeper.hpp"
 #include "supervisor/group.hpp"
 #include "supervisor/prepare.hpp"
 #include "supervisor/rollout_machine.hpp"
@@ -23,8 +21,7 @@ namespace appserver::supervisor {
 // What a rollout works on; outlives it.
 struct RolloutTargets {
   const SpawnContext& context;
-  boost::asio::thread_pool& files;  // one thread: what reads and writes files
-  Archive& archive;                 // for that thread alone
+  ArchiveKeeper& archive;
   const config::Config& running;
   std::vector<std::unique_ptr<Group>>& groups;
   std::function<std::unique_ptr<Group>(GroupReleasePtr)> make_group;
@@ -33,25 +30,33 @@ struct RolloutTargets {
 // Lives on the supervisor's loop. Keep it until `done` was called.
 class Rollout final : public std::enable_shared_from_this<Rollout> {
  public:
-  // `release` was written, and the view of the archive is of then; only set where that happened.
   struct End {
     control::RolloutResult result = control::RolloutResult::failed;
     std::uint64_t release = 0;        // that is in force because of it; 0: none
     std::vector<std::string> rolled;  // the groups whose workers are new
     // "api: build 7659b4c is quarantined ...": what was asked for and is not done.
     std::vector<std::string> not_done;
+    // Of those, what crash-looped when it was too late to fail for it.
+    std::vector<std::string> crash_looping;
+    std::vector<std::string> as_asked;  // the groups that are now as the configuration has them
+    std::string not_recorded;  // why the history does not tell how it ended; empty: it does
     std::string text;          // of the verdict
     bool watch = false;        // the plugin folder's change asked for it
-    bool quarantined = false;  // a build that failed is held back from the watcher
-    std::shared_ptr<const ArchiveView> view;
+    bool writable = false;     // the state directory was found to be
+    bool quarantined = false;  // a build that failed is held back from the watcher, on disk
+    // Groups have ended, and others could not be taken in: what they lacked may be free now.
+    bool made_room = false;
   };
   using OnDone = std::function<void(const End&)>;
+  // What must prove itself once the release is in force in which the groups `rolled` are new.
+  using TrialsAfter =
+      std::function<std::vector<Trial>(const RolloutRequest& request, std::uint64_t release,
+                                       const std::vector<std::string>& rolled)>;
   // What a listener may still hear of what has happened.
   static constexpr std::size_t kMaxHistory = 3'000;
-  // For reading the configuration and storing the plugins: a file system may hang.
-  static constexpr std::chrono::seconds kPrepareTimeout{120};
 
-  Rollout(RolloutTargets targets, std::string id, RolloutRequest request, OnDone done);
+  Rollout(RolloutTargets targets, std::string id, RolloutRequest request, TrialsAfter trials_after,
+          OnDone done);
 
   // A listener gets the events so far, and all from now on. It may be added at any time, also when
   // all is over.
@@ -61,8 +66,11 @@ class Rollout final : public std::enable_shared_from_this<Rollout> {
   void stop(const std::string& why);
   // Gives what happens now, for the person; throws control::Conflict where nothing can.
   std::string abort(const std::string& who);
+  bool can_abort() const;
   std::string proceed(const std::string& who);
   void group_stopped(const std::string& group);
+  // Whether it is this rollout's own: what the group runs came with it.
+  bool crash_looping(const std::string& group);
 
   const std::string& id() const { return id_; }
   const RolloutRequest& request() const { return request_; }
@@ -70,13 +78,16 @@ class Rollout final : public std::enable_shared_from_this<Rollout> {
   control::RolloutStatus status() const;
 
  private:
+  std::chrono::milliseconds elapsed() const;
   void emit(control::RolloutEvent event);
   void log_event(const control::RolloutEvent& event) const;
   void emit_text(control::EventKind kind, const std::string& group, const std::string& text);
   void apply(const RolloutEffects& effects);
   void carry_out(const rollout_effect::Preflight& preflight);
+  void carry_out(const rollout_effect::Enter& enter);
   void carry_out(const rollout_effect::Roll& roll);
   void carry_out(const rollout_effect::Revert& revert);
+  void carry_out(const rollout_effect::GiveUp& give_up);
   void carry_out(const rollout_effect::End& end);
   void carry_out(const rollout_effect::Commit& commit);
   void carry_out(const rollout_effect::Record& record);
@@ -85,15 +96,20 @@ class Rollout final : public std::enable_shared_from_this<Rollout> {
   void prepared(Prepared prepared);
   void open_groups();
   void check_addresses() const;
+  void check_given_ports() const;
+  bool is_untouched() const;
   void show_plan();
   std::string describe(const GroupPlan& plan) const;
   SurgePlan surge_for(const GroupPlan& plan) const;
   config::Canary canary_for(const GroupRelease& release) const;
+  std::string why_not_to_hold() const;
   std::string summary() const;
   std::string why_idle() const;
   Release record(std::string result, bool good) const;
-  std::vector<Quarantine::Entry> builds_left_behind() const;
-  void quarantine_refused(const std::string& why);
+  void settle_record();
+  std::vector<std::string> rolled() const;
+  bool is_quarantined(const std::string& sha256) const;
+  void refuse_build(const std::string& why);
   void remove_group(const std::string& name);
   void sort_groups();
   Group* find(const std::string& name) const;
@@ -103,17 +119,21 @@ class Rollout final : public std::enable_shared_from_this<Rollout> {
   RolloutTargets targets_;
   std::string id_;
   RolloutRequest request_;
+  TrialsAfter trials_after_;
   OnDone done_;
   std::vector<std::shared_ptr<control::EventStream>> listeners_;
   std::deque<control::RolloutEvent> history_;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   Prepared prepared_;
   std::unique_ptr<RolloutMachine> machine_;  // once it is prepared
+  std::vector<GroupReleasePtr> ran_before_;  // of every group, when it began
   std::map<std::string, GroupReleasePtr> before_;
   std::map<std::string, std::unique_ptr<Group>> added_;  // open, not started
   std::shared_ptr<void> preflight_;
-  boost::asio::steady_timer prepare_timer_;
   std::string failed_group_;
+  bool entered_ = false;                // the history tells of it, or soon will
+  bool touched_ = false;                // something that runs, or soon will
+  std::uint64_t committed_before_ = 0;  // by this rollout; for the file thread alone
   End end_;
 };
 

@@ -38,6 +38,14 @@ RolloutEffects RolloutMachine::next_preflight() {
   const bool idle = std::ranges::all_of(
       plan_, [](const PlannedChange& each) { return each.change == Change::keep; });
   if (idle) return finish(RolloutResult::done, {});
+  current_.clear();
+  state_ = State::entering;
+  return {Enter{}};
+}
+
+RolloutEffects RolloutMachine::entered(const std::string& why_not) {
+  if (state_ != State::entering) return {};
+  if (!why_not.empty()) return finish(RolloutResult::refused, why_not);
   position_ = 0;
   state_ = State::rolling;
   return next_roll();
@@ -66,16 +74,16 @@ RolloutEffects RolloutMachine::rolled(Outcome outcome, const std::string& why) {
   if (state_ != State::rolling) return {};
   const PlannedChange& step = plan_[position_];
   if (outcome == Outcome::stopped) return finish(RolloutResult::stopped, why);
-  if (outcome == Outcome::done) {
-    done_.push_back(step);
+  const bool done = outcome == Outcome::done;
+  // One that was rolled back is back, but an added group is still there, without workers.
+  if (done || step.change == Change::add) done_.push_back(step);
+  if (done && !gives_up()) {
     ++position_;
     return next_roll();
   }
-  reason_ = fmt::format("{}: {}", step.group, why);
+  if (!gives_up()) reason_ = fmt::format("{}: {}", step.group, why);
   stuck_ = outcome == Outcome::partial;
   state_ = State::reverting;
-  // It went back by itself, but an added group is still there, without workers.
-  if (step.change == Change::add) done_.push_back(step);
   return revert_next();
 }
 
@@ -136,17 +144,30 @@ std::string RolloutMachine::describe_cut() const {
       cut_ == 1 ? std::string("1 connection was") : fmt::format("{} connections were", cut_));
 }
 
-RolloutEffects RolloutMachine::recorded() {
+RolloutEffects RolloutMachine::recorded(const std::string& problem) {
   if (state_ != State::recording) return {};
   std::string why = reason_;
+  if (!problem.empty()) why += "; " + problem;
   if (cut_ > 0) why += "; " + describe_cut();
   if (!stuck_) return finish(RolloutResult::rolled_back, why);
   why += "; not every worker could be brought back to the old build: see appserverctl status";
   return finish(RolloutResult::partial, why);
 }
 
+bool RolloutMachine::has_new_code_in(const std::string& group) const {
+  return std::ranges::any_of(done_, [&](const PlannedChange& each) {
+    return each.group == group && has_new_code(each.change);
+  });
+}
+
+RolloutEffects RolloutMachine::crash_looping(const std::string& group) {
+  if (state_ != State::rolling || gives_up() || !has_new_code_in(group)) return {};
+  reason_ = fmt::format("{}: it crash-loops since it was rolled", group);
+  return {GiveUp{current_, reason_}};
+}
+
 RolloutEffects RolloutMachine::abort(const std::string& why) {
-  if (state_ != State::preflight) return {};
+  if (state_ != State::preflight && state_ != State::entering) return {};
   return finish(RolloutResult::refused, why);
 }
 

@@ -1,14 +1,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
-#include <exception>
 #include <utility>
 
 #include "supervisor/rollout.hpp"
+#include "supervisor/rollout_files.hpp"
 
 // What a rollout leaves behind on disk: the record of its release, and what to make of what failed.
 namespace appserver::supervisor {
+
+using control::RolloutResult;
 
 // In the order of the configuration, as a person expects to see them.
 void Rollout::sort_groups() {
@@ -28,8 +29,7 @@ Release Rollout::record(std::string result, bool good) const {
   release.what = prepared_.what;
   release.result = std::move(result);
   release.good = good;
-  release.took = std::chrono::duration_cast<std::chrono::milliseconds>(
-      std::chrono::steady_clock::now() - started_);
+  release.took = elapsed();
   for (const GroupPlan& plan : prepared_.plan) {
     if (plan.change == Change::remove) continue;
     if (plan.change != Change::keep) {
@@ -41,52 +41,65 @@ Release Rollout::record(std::string result, bool good) const {
   return release;
 }
 
-// What a person has rolled back lies in the plugin folder still; the watcher must not bring it in
-// again.
-std::vector<Quarantine::Entry> Rollout::builds_left_behind() const {
-  std::vector<Quarantine::Entry> result;
-  if (request_.kind != RolloutRequest::Kind::rollback) return result;
-  for (const auto& [name, before] : before_) {
-    const GroupReleasePtr& target = plan_of(name).target;
-    if (target && before->build.sha256 != target->build.sha256)
-      result.push_back({before->build.sha256, "rolled back by " + request_.who,
-                        std::chrono::system_clock::now()});
+std::vector<std::string> Rollout::rolled() const {
+  std::vector<std::string> result;
+  for (const GroupPlan& plan : prepared_.plan) {
+    if (plan.change == Change::roll || plan.change == Change::add) result.push_back(plan.name);
   }
   return result;
+}
+
+void Rollout::carry_out(const rollout_effect::Enter&) {
+  entered_ = true;
+  targets_.archive.run(
+      [release = record(std::string(kRunning), false)](Archive& archive,
+                                                       const ArchiveKeeper::GivenUp& given_up) {
+        if (!given_up) enter_release(archive, release);
+      },
+      ArchiveKeeper::kLimit,
+      [self = shared_from_this()](const std::string& problem) {
+        if (!self->done_) return;
+        self->touched_ = problem.empty();
+        self->apply(self->machine_->entered(
+            problem.empty() ? problem : "the rollout cannot be recorded: " + problem));
+      });
+}
+
+// Of a rollout that ends without a verdict of its own on disk; it may be committed after all.
+void Rollout::settle_record() {
+  if (!touched_) {
+    targets_.archive.run(
+        [number = prepared_.release](Archive& archive) { withdraw_release(archive, number); },
+        fmt::format("the record of release {}, which came to nothing", prepared_.release));
+    return;
+  }
+  const std::string result = "reverted: the daemon ended in the midst of it";
+  targets_.archive.run([number = prepared_.release, result, took = elapsed()](
+                           Archive& archive) { settle_running(archive, number, result, took); },
+                       fmt::format("the record of release {}", prepared_.release));
 }
 
 void Rollout::carry_out(const rollout_effect::Commit&) {
   sort_groups();
   const bool unconfirmed = request_.confirm_within.has_value();
-  Release release = record(unconfirmed ? "waits for a confirm" : "committed", !unconfirmed);
-  boost::asio::post(targets_.files, [self = shared_from_this(), release = std::move(release),
-                                     unconfirmed, asked_for = prepared_.asked_for,
-                                     left = builds_left_behind()] {
-    std::string why_not;
-    std::shared_ptr<const ArchiveView> view;
-    try {
-      ReleaseLog& log = self->targets_.archive.releases;
-      // What has come through every gate is not held back any more.
-      for (const GroupReleasePtr& group : release.groups)
-        self->targets_.archive.quarantine.release(group->build.sha256);
-      for (const Quarantine::Entry& entry : left) self->targets_.archive.quarantine.add(entry);
-      log.write(release);
-      // Until somebody confirms it, a restarted daemon goes back to the release before.
-      const auto committed = log.committed();
-      log.commit(unconfirmed && committed ? committed->release.number : release.number, asked_for);
-      view = std::make_shared<const ArchiveView>(look_at(self->targets_.archive));
-    } catch (const std::exception& error) {
-      why_not = fmt::format("the release cannot be recorded: {}", error.what());
-    }
-    boost::asio::post(self->targets_.context.io, [self, number = release.number, view, why_not] {
-      if (!self->done_) return;
-      if (why_not.empty()) {
-        self->end_.release = number;
-        self->end_.view = view;
-      }
-      self->apply(self->machine_->committed(why_not));
-    });
-  });
+  const std::uint64_t number = prepared_.release;
+  Commitment commitment{
+      record(std::string(unconfirmed ? kWaitsForConfirm : "committed"), !unconfirmed), unconfirmed,
+      prepared_.asked_for, proven_builds(prepared_.plan),
+      builds_left_behind(request_, prepared_.plan, ran_before_)};
+  commitment.release.trials = trials_after_(request_, number, rolled());
+  targets_.archive.run(
+      [self = shared_from_this(), commitment = std::move(commitment)](
+          Archive& archive, const ArchiveKeeper::GivenUp& given_up) {
+        commit_release(archive, commitment, given_up, self->committed_before_);
+      },
+      ArchiveKeeper::kLimit,
+      [self = shared_from_this(), number](const std::string& problem) {
+        if (!self->done_) return;
+        if (problem.empty()) self->end_.release = number;
+        self->apply(self->machine_->committed(
+            problem.empty() ? problem : "the release cannot be recorded: " + problem));
+      });
 }
 
 void Rollout::carry_out(const rollout_effect::Record& why) {
@@ -100,50 +113,58 @@ void Rollout::carry_out(const rollout_effect::Record& why) {
         plan.change != Change::add && before->second->build.sha256 == plan.target->build.sha256;
     if (!same) bad.push_back({plan.target->build.sha256, why.why, release.when});
   }
-  end_.quarantined = !bad.empty();
-  boost::asio::post(targets_.files, [self = shared_from_this(), release = std::move(release),
-                                     bad = std::move(bad), asked_for = prepared_.asked_for] {
-    std::shared_ptr<const ArchiveView> view;
-    std::string problem;
-    Archive& archive = self->targets_.archive;
-    try {
-      for (const auto& entry : bad) archive.quarantine.add(entry);
-      archive.releases.write(release);
-      // A restart of the daemon does not try this configuration again.
-      const auto committed = archive.releases.committed();
-      if (committed) archive.releases.commit(committed->release.number, asked_for);
-    } catch (const std::exception& error) {
-      problem = fmt::format("writing the record of what failed: {}", error.what());
-    }
-    view = std::make_shared<const ArchiveView>(look_at(archive));
-    boost::asio::post(self->targets_.context.io, [self, view, problem] {
-      if (!self->done_) return;
-      if (!problem.empty()) self->targets_.context.log.error("{}", problem);
-      self->end_.view = view;
-      self->apply(self->machine_->recorded());
-    });
-  });
+  targets_.archive.run(
+      [self = shared_from_this(), release = std::move(release), bad](
+          Archive& archive, const ArchiveKeeper::GivenUp&) {
+        record_failure(archive, release, self->prepared_.asked_for, bad, self->committed_before_);
+      },
+      ArchiveKeeper::kLimit,
+      [self = shared_from_this(), bad](const std::string& problem) {
+        if (!self->done_) return;
+        self->end_.quarantined =
+            !bad.empty() && std::ranges::all_of(bad, [&](const Quarantine::Entry& entry) {
+              return self->is_quarantined(entry.sha256);
+            });
+        if (!problem.empty()) {
+          self->end_.not_recorded = fmt::format(
+              "not all of the end of release {} is recorded: {}; see to the state "
+              "directory",
+              self->prepared_.release, problem);
+        }
+        self->apply(self->machine_->recorded(self->end_.not_recorded));
+      });
+}
+
+// As of what is on the disk.
+bool Rollout::is_quarantined(const std::string& sha256) const {
+  const std::vector<Quarantine::Entry>& held = targets_.archive.view()->quarantine;
+  return std::ranges::find(held, sha256, &Quarantine::Entry::sha256) != held.end();
 }
 
 // A build that its preflight has refused is not tried again by the watcher, either.
-void Rollout::quarantine_refused(const std::string& why) {
+void Rollout::refuse_build(const std::string& why) {
   const Group* group = find(failed_group_);
   const GroupReleasePtr& target = plan_of(failed_group_).target;
-  if (!target || request_.dry_run) return;
-  if (group != nullptr && group->release()->build.sha256 == target->build.sha256) return;
-  end_.quarantined = true;
-  Quarantine::Entry entry{target->build.sha256, why, std::chrono::system_clock::now()};
-  boost::asio::post(targets_.files, [self = shared_from_this(), entry = std::move(entry)] {
-    std::string problem;
-    try {
-      self->targets_.archive.quarantine.add(entry);
-    } catch (const std::exception& error) {
-      problem = fmt::format("putting a build in quarantine: {}", error.what());
-    }
-    boost::asio::post(self->targets_.context.io, [self, problem] {
-      if (!problem.empty()) self->targets_.context.log.error("{}", problem);
-    });
-  });
+  const bool runs =
+      group != nullptr && target && group->release()->build.sha256 == target->build.sha256;
+  if (!target || request_.dry_run || runs) {
+    finish(RolloutResult::refused, why);
+    return;
+  }
+  const Quarantine::Entry entry{target->build.sha256, why, std::chrono::system_clock::now()};
+  targets_.archive.run(
+      [entry](Archive& archive, const ArchiveKeeper::GivenUp&) { archive.quarantine.add(entry); },
+      ArchiveKeeper::kLimit,
+      [self = shared_from_this(), entry](const std::string& problem) {
+        self->end_.quarantined = self->is_quarantined(entry.sha256);
+        if (!problem.empty()) {
+          self->targets_.context.log.error(
+              "build {} cannot be put in quarantine, so the next change in a plugin folder that is "
+              "watched brings it in again: {}; see to the state directory",
+              entry.sha256.substr(0, 7), problem);
+        }
+        self->finish(RolloutResult::refused, entry.why);
+      });
 }
 
 }  // namespace appserver::supervisor

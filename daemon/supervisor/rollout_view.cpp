@@ -113,8 +113,8 @@ control::RolloutStatus Rollout::status() const {
   status.id = id_;
   status.who = request_.who;
   status.what = prepared_.what;
-  status.elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(
-      std::chrono::steady_clock::now() - started_);
+  status.can_abort = can_abort();
+  status.elapsed = elapsed();
   if (!history_.empty()) {
     const RolloutEvent& last = history_.back();
     const std::string where =
@@ -140,6 +140,8 @@ control::RolloutStatus Rollout::status() const {
   using State = RolloutMachine::State;
   switch (machine_->state()) {
     case State::preflight:
+    case State::entering:
+    case State::over:  // its verdict waits for a file
       return status;
     case State::rolling:
       status.state = RolloutState::rolling;
@@ -153,9 +155,6 @@ control::RolloutStatus Rollout::status() const {
     case State::recording:
       status.state = RolloutState::reverting;
       break;
-    case State::over:
-      status.state = RolloutState::over;
-      return status;
   }
   for (const GroupPlan& plan : prepared_.plan) {
     const Group* group = find(plan.name);

@@ -1,8 +1,6 @@
 #include "supervisor/supervisor.hpp"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,9 +15,7 @@
 
 #include "os/error.hpp"
 #include "os/notify.hpp"
-#include "supervisor/crash_stack.hpp"
-#include "supervisor/daemon.hpp"
-#include "supervisor/first_release.hpp"
+#include "supervisor/state_lock.hpp"
 
 namespace appserver::supervisor {
 namespace {
@@ -27,7 +23,9 @@ namespace {
 using boost::system::error_code;
 
 constexpr std::chrono::seconds kFilesAtStop{10};
-constexpr const char* kFolderNote = "plugin folder: ";
+constexpr std::chrono::seconds kStackAtStop{1};
+constexpr const char* kUnwatchedNote = "plugin folder: not watched: ";
+constexpr const char* kUntakenNote = "plugin folder: its last change is not taken ";
 
 telemetry::Format to_format(config::LogFormat format) {
   switch (format) {
@@ -41,34 +39,10 @@ telemetry::Format to_format(config::LogFormat format) {
   return telemetry::Format::text;
 }
 
-// The supervisor holds every listener and four descriptors a worker; workers get the boot limits
-// back.
-void raise_descriptor_limit() {
-  rlimit files{};
-  os::check(::getrlimit(RLIMIT_NOFILE, &files), "getrlimit(nofile)");
-  files.rlim_cur = files.rlim_max;
-  os::check(::setrlimit(RLIMIT_NOFILE, &files), "setrlimit(nofile, {})", files.rlim_max);
-}
-
 std::string monotonic_usec() {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
   return std::to_string(now.tv_sec * 1'000'000 + now.tv_nsec / 1000);
-}
-
-// Two daemons would tidy each other's builds away.
-os::Fd lock_state(const std::filesystem::path& state_dir) {
-  if (!std::filesystem::exists(state_dir)) {
-    std::filesystem::create_directories(state_dir);
-    os::check(::chmod(state_dir.c_str(), 0755), "chmod(\"{}\")", state_dir.native());
-  }
-  std::optional<os::Fd> lock = os::try_lock_file(state_dir / ".lock");
-  if (!lock) {
-    throw std::runtime_error(fmt::format(
-        "another appserverd uses the state directory {}; stop it, or set another daemon.state_dir",
-        state_dir.native()));
-  }
-  return std::move(*lock);
 }
 
 }  // namespace
@@ -85,27 +59,31 @@ Supervisor::Supervisor(const config::Config& config, const os::BootState& boot_s
         options.socket = config.daemon.control_socket;
         return std::make_unique<control::Server>(io_, options, *this);
       }()),
-      state_lock_(lock_state(config.daemon.state_dir)),
-      archive_(config.daemon.state_dir),
+      archive_(config.daemon.state_dir, lock_state(config.daemon.state_dir)),
+      analysis_(io_),
       signals_(io_, SIGHUP, SIGTERM, SIGQUIT),
       watchdog_(io_) {
   signals_.add(SIGINT);
   signals_.add(SIGUSR1);
   signals_.add(SIGUSR2);
+  // It became writable in between, and nobody keeps a second daemon away yet.
+  if (!archive_.lock && archive_.unwritable.empty()) archive_.mend();
   report_archive_problems();
-  open_groups();
+  const FirstRelease first = open_groups();
+  keeper_ = std::make_unique<ArchiveKeeper>(io_, files_, archive_, log_);
   const auto make = [this](GroupReleasePtr release) {
     return make_group(std::move(release), Group::Begin::roll);
   };
   Rollouts::Hooks hooks;
-  hooks.begun = [] {
+  hooks.begun = [this] {
+    // Before READY=1 it would be taken for a reload of what has not started.
+    if (!up_) return;
     os::notify_service_manager("RELOADING=1\nMONOTONIC_USEC=" + monotonic_usec() +
                                "\nSTATUS=reloading");
   };
   hooks.ended = [this](const Rollout::End& end) { rollout_ended(end); };
-  rollouts_ = std::make_unique<Rollouts>(
-      RolloutTargets{context_, files_, archive_, config_, groups_, make},
-      std::make_shared<const ArchiveView>(look_at(archive_)), std::move(hooks));
+  rollouts_ = std::make_unique<Rollouts>(RolloutTargets{context_, *keeper_, config_, groups_, make},
+                                         first.number, first.trials, std::move(hooks));
 }
 
 // A damaged record is no reason not to serve.
@@ -127,11 +105,22 @@ std::unique_ptr<Group> Supervisor::make_group(GroupReleasePtr release, Group::Be
                                  std::move(hooks), begin);
 }
 
-void Supervisor::open_groups() {
-  const FirstRelease first = choose_first_release(config_, archive_);
+FirstRelease Supervisor::open_groups() {
+  FirstRelease first = choose_first_release(config_, archive_);
   notes_ = first.notes;
+  notes_.insert(notes_.end(), first.folder_notes.begin(), first.folder_notes.end());
+  folder_notes_ = first.folder_notes;
   for (const auto& note : notes_) log_.warning("{}", note);
+  if (!first.problem.empty()) {
+    log_.error("{}", first.problem);
+    state_note_ = first.problem;
+  }
+  if (!first.not_recorded.empty()) {
+    log_.error("{}", first.not_recorded);
+    record_note_ = first.not_recorded;
+  }
   config_.groups.clear();
+  config_.left_out = {};
   for (const GroupReleasePtr& release : first.groups) {
     config_.groups.push_back(release->config);
     try {
@@ -140,6 +129,7 @@ void Supervisor::open_groups() {
       throw std::runtime_error(fmt::format("groups.{}: {}", release->config.name, error.what()));
     }
   }
+  return first;
 }
 
 int Supervisor::run() {
@@ -162,18 +152,24 @@ int Supervisor::run() {
 
 // A file system that hangs holds its thread, which nothing can end but the end of the process.
 void Supervisor::wait_for_files() {
+  const bool analysed = analysis_.end(kStackAtStop);
+  if (!analysed) log_.warning("the stack of a crash is not ready; its record goes without it");
+  analysis_.tell_rest();
   std::promise<void> idle;
   std::thread joiner([this, &idle] {
     files_.join();
     idle.set_value();
   });
-  if (idle.get_future().wait_for(kFilesAtStop) == std::future_status::ready) {
+  const bool written = idle.get_future().wait_for(kFilesAtStop) == std::future_status::ready;
+  if (written) {
     joiner.join();
-    return;
+    if (analysed) return;
+    log_.info("appserverd stopped");
+  } else {
+    log_.error("reading or writing a file hangs; ending without it");
   }
-  log_.error("reading or writing a file hangs; ending without it");
   log_.flush(std::chrono::steady_clock::now() + std::chrono::seconds(1));
-  ::_exit(1);
+  ::_exit(written ? 0 : 1);
 }
 
 void Supervisor::run_loop() {
@@ -243,25 +239,24 @@ void Supervisor::feed_watchdog() {
 void Supervisor::watch_folder() {
   if (!config_.daemon.plugins.watch) return;
   DropDirectory::Hooks hooks;
-  hooks.settled = [this] {
-    if (!stopping_) rollouts_->folder_changed();
+  hooks.settled = [this](std::set<std::string> taken_away) {
+    if (!stopping_) rollouts_->folder_changed(std::move(taken_away));
   };
   hooks.problem = [this](const std::string& problem) {
-    log_.error("{}", problem);
-    std::erase_if(notes_, [](const auto& note) { return note.starts_with(kFolderNote); });
-    notes_.push_back(fmt::format("{}not watched: {}", kFolderNote, problem));
-  };
-  try {
-    folder_ = std::make_unique<DropDirectory>(io_, config_.daemon.plugins.dir,
-                                              DropDirectory::Timing{}, std::move(hooks));
-    log_.info("watching {} for plugins", config_.daemon.plugins.dir.native());
-    // What came while nobody watched.
-    rollouts_->folder_changed();
-  } catch (const std::exception& error) {
-    notes_.push_back(
-        fmt::format("{} is not watched: {}", config_.daemon.plugins.dir.native(), error.what()));
+    forget_notes(kUnwatchedNote);
+    notes_.push_back(kUnwatchedNote + problem);
     log_.error("{}", notes_.back());
-  }
+  };
+  hooks.mended = [this] {
+    forget_notes(kUnwatchedNote);
+    log_.info("watching {} for plugins again", config_.daemon.plugins.dir.native());
+  };
+  folder_ = std::make_unique<DropDirectory>(io_, config_.daemon.plugins.dir,
+                                            DropDirectory::Timing{}, std::move(hooks));
+  if (!folder_->is_watching()) return;
+  log_.info("watching {} for plugins", config_.daemon.plugins.dir.native());
+  // What came while nobody watched. What is gone from there has perhaps not been mounted yet.
+  rollouts_->folder_changed({});
 }
 
 void Supervisor::group_changed() {
@@ -293,7 +288,6 @@ void Supervisor::end() {
   watchdog_.cancel();
   folder_.reset();
   control_.reset();
-  files_.stop();
   io_.stop();
 }
 
@@ -312,78 +306,88 @@ void Supervisor::begin_stop(bool fast, const std::string& who) {
 }
 
 void Supervisor::crashed(control::CrashRecord record, std::shared_ptr<WorkerProcess> process) {
-  boost::asio::post(files_, [this, record = std::move(record),
-                             process = std::move(process)]() mutable {
-    std::string problem;
-    std::uint64_t number = 0;
+  const telemetry::CrashNote* const note = &process->page().crash;
+  analysis_.add(std::move(record), {std::move(process), note},
+                [this](control::CrashRecord analysed) { record_crash(std::move(analysed)); });
+}
+
+void Supervisor::record_crash(control::CrashRecord record) {
+  // Told before it is written: a disk that hangs hides nothing.
+  const telemetry::Origin source{record.group, static_cast<int>(record.slot), record.pid, {}};
+  for (const auto& frame : record.stack)
+    log_.write(telemetry::Level::error, source, "  at " + frame);
+  const auto crash = std::make_shared<control::CrashRecord>(std::move(record));
+  const auto tell = [this, crash](const std::string& problem) {
+    log_.error("the crash of {}/{} cannot be recorded: {}", crash->group, crash->slot, problem);
+  };
+  // What came of it is told from there: where the daemon stops, the loop has ended by then.
+  const auto work = [this, crash, tell](Archive& archive, const ArchiveKeeper::GivenUp&) {
     try {
-      const telemetry::CrashNote& note = process->page().crash;
-      CrashStack stack = describe_crash(note);
-      // The handler's word counts: one that got stuck in it ended otherwise.
-      const int signal = note.signal.load();
-      if (signal > 0 && signal < NSIG) record.signal = os::signal_name(signal);
-      record.address = std::move(stack.address);
-      record.stack = std::move(stack.frames);
-      number = archive_.crashes.add(record);
-    } catch (const std::exception& error) {
-      problem = fmt::format("the crash of {}/{} cannot be recorded: {}", record.group, record.slot,
-                            error.what());
-    }
-    auto view = std::make_shared<const ArchiveView>(look_at(archive_));
-    // The process belongs to the loop.
-    boost::asio::post(io_, [this, record = std::move(record), process = std::move(process), view,
-                            number, problem] {
-      rollouts_->replace_view(view);
-      if (!problem.empty()) log_.error("{}", problem);
-      if (number == 0) return;
-      for (const auto& frame : record.stack)
-        log_.write(telemetry::Level::error,
-                   {record.group, static_cast<int>(record.slot), record.pid, {}}, "  at " + frame);
+      if (!archive.unwritable.empty() && !archive.mend())
+        throw std::runtime_error(archive.describe_unwritable());
+      const std::uint64_t number = archive.crashes.add(*crash);
       log_.write(telemetry::Level::error,
-                 {record.group, static_cast<int>(record.slot), record.pid, {}},
+                 {crash->group, static_cast<int>(crash->slot), crash->pid, {}},
                  fmt::format("crash record {}: appserverctl crashes show {}", number, number));
-    });
+    } catch (const std::exception& error) {
+      tell(error.what());
+    }
+  };
+  keeper_->run(work, ArchiveKeeper::kLimit, [tell](const std::string& problem) {
+    if (!problem.empty()) tell(problem);
   });
 }
 
-// A note begins with the group that it is about.
+void Supervisor::forget_notes(const std::string& subject) {
+  std::erase_if(notes_, [&](const std::string& note) { return note.starts_with(subject); });
+}
+
+std::vector<std::string> Supervisor::notes() const {
+  std::vector<std::string> result;
+  if (!state_note_.empty()) result.push_back(state_note_);
+  result.insert(result.end(), notes_.begin(), notes_.end());
+  if (!record_note_.empty()) result.push_back("history: " + record_note_);
+  return result;
+}
+
 void Supervisor::renew_notes(const Rollout::End& end) {
-  const auto forget = [this](const std::string& subject) {
-    std::erase_if(notes_, [&](const std::string& note) { return note.starts_with(subject); });
-  };
   if (end.release != 0) {
-    for (const auto& group : end.rolled) forget(group + ": ");
+    for (const auto& group : end.rolled) forget_notes(group + ": ");
+    for (const auto& group : config_.groups) {
+      if (find(group.name) == nullptr) forget_notes(group.name + ": ");
+    }
   }
+  for (const auto& group : end.as_asked) forget_notes(group + ": ");
   const bool well =
       end.result == control::RolloutResult::done || end.result == control::RolloutResult::partial;
-  if (end.watch || end.release != 0) forget(kFolderNote);
+  // That it is not watched stays true until its watcher says otherwise.
+  if (end.watch || end.release != 0) forget_notes(kUntakenNote);
+  if (end.release != 0 || !end.not_recorded.empty()) record_note_ = end.not_recorded;
+  if (end.writable) state_note_.clear();
   if (end.watch && !well && !stopping_) {
-    notes_.push_back(fmt::format("{}its last change is not taken ({}): {}", kFolderNote,
-                                 control::to_word(end.result), end.text));
+    notes_.push_back(
+        fmt::format("{}({}): {}", kUntakenNote, control::to_word(end.result), end.text));
+  }
+  if (end.watch && well) {
+    // All of the folder was looked at: what is still so is among what was not done.
+    for (const auto& note : folder_notes_) std::erase(notes_, note);
+    folder_notes_ = end.not_done;
   }
   for (const auto& note : end.not_done) {
-    forget(note.substr(0, note.find(": ") + 2));
+    forget_notes(note.substr(0, note.find(": ") + 2));
     notes_.push_back(note);
   }
 }
 
 void Supervisor::rollout_ended(const Rollout::End& end) {
+  renew_notes(end);
   config_.groups.clear();
   for (const auto& group : groups_) config_.groups.push_back(group->release()->config);
-  renew_notes(end);
+  // A group for which the start waited may be gone now; those who wait for a rollout come first.
+  if (!up_) boost::asio::post(io_, [this] { group_changed(); });
   if (stopping_ || !up_) return;
   os::notify_service_manager(
       fmt::format("READY=1\nSTATUS=last reload: {}", control::to_word(end.result)));
-}
-
-int run_supervisor(const config::Config& config, const os::BootState& boot_state,
-                   const std::string& version) {
-  raise_descriptor_limit();
-  std::signal(SIGPIPE, SIG_IGN);
-  // Ignored, it would have the kernel reap our children before we learn how they ended.
-  std::signal(SIGCHLD, SIG_DFL);
-  Supervisor supervisor(config, boot_state, version);
-  return supervisor.run();
 }
 
 }  // namespace appserver::supervisor

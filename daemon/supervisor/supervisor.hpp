@@ -1,19 +1,100 @@
-// The daemon: keeps the groups running, answers the control API, and decides on signals.
+// The supervisor's process as one object: groups, rollouts, control API, signals.
 #pragma once
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <chrono>
+#include <memory>
 #include <string>
+#include <vector>
 
-#include "config/config.hpp"
-#include "os/process.hpp"
+#include "control/commands.hpp"
+#include "control/server.hpp"
+#include "supervisor/archive_keeper.hpp"
+#include "supervisor/crash_analysis.hpp"
+#include "supervisor/drop_directory.hpp"
+#include "supervisor/first_release.hpp"
+#include "supervisor/group.hpp"
+#include "supervisor/rollouts.hpp"
+#include "telemetry/log.hpp"
 
 namespace appserver::supervisor {
 
-// Runs until it is told to stop; gives the exit code for main. Throws, with nothing left running,
-// where it cannot start: a plugin that is refused, an address that cannot be had, another daemon on
-// the control socket.
-//
-// SIGHUP reloads, SIGTERM and SIGQUIT stop gracefully (a second one at once), SIGINT stops at once.
-int run_supervisor(const config::Config& config, const os::BootState& boot_state,
-                   const std::string& version);
+class Supervisor final : public control::Commands {
+ public:
+  Supervisor(const config::Config& config, const os::BootState& boot_state, std::string version);
+  int run();
+
+  control::Status status() override;
+  void reload(control::ReloadRequest request, control::Peer peer,
+              std::shared_ptr<control::EventStream> events) override;
+  void restart(control::RestartRequest request, control::Peer peer,
+               std::shared_ptr<control::EventStream> events) override;
+  void rollback(control::RollbackRequest request, control::Peer peer,
+                std::shared_ptr<control::EventStream> events) override;
+  void scale(control::ScaleRequest request, control::Peer peer,
+             std::shared_ptr<control::EventStream> events) override;
+  void drain(control::DrainRequest request, control::Peer peer,
+             std::shared_ptr<control::EventStream> events) override;
+  std::optional<control::RolloutStatus> rollout() override;
+  void watch(std::shared_ptr<control::EventStream> events) override;
+  std::string abort(control::Peer peer) override;
+  std::string proceed(control::Peer peer) override;
+  std::string confirm(control::Peer peer) override;
+  std::vector<control::ReleaseSummary> history() override;
+  std::vector<control::CrashRecord> crashes() override;
+  std::optional<control::CrashRecord> crash(std::uint64_t number) override;
+  void stop(control::StopRequest request, control::Peer peer) override;
+
+ private:
+  FirstRelease open_groups();
+  std::unique_ptr<Group> make_group(GroupReleasePtr release, Group::Begin begin);
+  void report_archive_problems();
+  void run_loop();
+  void warn_of_root();
+  void watch_signals();
+  void on_signal(int number);
+  void feed_watchdog();
+  void watch_folder();
+  void group_changed();
+  void group_stopped(const std::string& group);
+  void crashed(control::CrashRecord record, std::shared_ptr<WorkerProcess> process);
+  void record_crash(control::CrashRecord record);
+  void rollout_ended(const Rollout::End& end);
+  void renew_notes(const Rollout::End& end);
+  std::vector<std::string> notes() const;
+  void forget_notes(const std::string& subject);
+  void begin_stop(bool fast, const std::string& who);
+  void end();
+  void wait_for_files();
+  control::DaemonState state() const;
+  Group* find(const std::string& name) const;
+
+  config::Config config_;
+  std::string version_;
+  boost::asio::io_context io_{1};
+  telemetry::Log log_;
+  SpawnContext context_;
+  // Before the archive and the groups: where another daemon has the socket, nothing is touched.
+  std::unique_ptr<control::Server> control_;
+  Archive archive_;
+  std::unique_ptr<ArchiveKeeper> keeper_;
+  std::vector<std::unique_ptr<Group>> groups_;
+  std::vector<std::string> notes_;         // each begins with the group that it is about
+  std::vector<std::string> folder_notes_;  // those of notes_ that are about the plugin folder
+  std::string state_note_;                 // the state directory cannot be written
+  std::string record_note_;                // what the history does not tell
+  boost::asio::thread_pool files_{1};
+  CrashAnalysis analysis_;
+  std::unique_ptr<Rollouts> rollouts_;
+  std::unique_ptr<DropDirectory> folder_;
+  boost::asio::signal_set signals_;
+  boost::asio::steady_timer watchdog_;
+  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  bool up_ = false;
+  bool stopping_ = false;
+};
 
 }  // namespace appserver::supervisor

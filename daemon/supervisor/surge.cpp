@@ -52,4 +52,13 @@ SurgePlan plan_surge(const SurgeInput& input) {
               "successor starts"};
 }
 
+RecyclePlan plan_recycling(const SurgeInput& input, bool is_too_large, bool others_serve) {
+  SurgeInput one = input;
+  one.surge = 1;
+  if (!plan_surge(one).stop_first) return {};
+  const RecycleWay way = is_too_large && others_serve ? RecycleWay::stop_first : RecycleWay::wait;
+  return {way, fmt::format("a fresh worker needs {}, {}", human(input.worker_bytes),
+                           describe_free(input))};
+}
+
 }  // namespace appserver::supervisor

@@ -25,4 +25,19 @@ struct SurgePlan {
 // The wanted surge where it fits or where that is not known; else 1; else stop_first.
 SurgePlan plan_surge(const SurgeInput& input);
 
+enum class RecycleWay {
+  start_first,  // the fresh worker starts beside the old one
+  stop_first,   // the old one goes first, others serve meanwhile
+  wait,         // for memory
+};
+
+struct RecyclePlan {
+  RecycleWay way = RecycleWay::start_first;
+  std::string text;  // why not start_first: "a fresh worker needs 140M, 100M free"; else empty
+};
+
+// How one worker is replaced by a fresh one. `is_too_large`: it is for its own size, so that
+// waiting makes it worse.
+RecyclePlan plan_recycling(const SurgeInput& input, bool is_too_large, bool others_serve);
+
 }  // namespace appserver::supervisor
