@@ -35,7 +35,7 @@ Options
   --changed            reload: only groups whose build or settings have changed
   --dry-run            reload, rollback: check everything and print the plan, touch nothing
   --canary N           reload: N workers of each group first, and compare them with the others
-  --hold TIME          reload: for so long
+  --hold TIME          reload: for so long; with --canary, or a canary in the configuration
   --confirm-within TIME
                        reload: goes back unless `reload confirm` comes within this time
   --to N               rollback: to this release

@@ -21,6 +21,8 @@ namespace {
 
 constexpr std::size_t kAny = std::numeric_limits<std::size_t>::max();
 constexpr std::int64_t kMaxNumber = 999'999'999;
+// What nearly every verb takes is not worth a list of them all.
+constexpr std::size_t kMostTakers = 4;
 
 struct VerbRule {
   std::string_view name;
@@ -89,10 +91,10 @@ po::variables_map parsed(const std::vector<std::string>& arguments) {
                   .run(),
               values);
   } catch (const po::unknown_option& error) {
-    std::string name = error.get_option_name();
-    name.erase(0, std::min(name.find_first_not_of('-'), name.size()));
-    throw UsageError(
-        fmt::format("unknown option --{}{}", name, config::suggestion(name, kOptions)));
+    const std::string option = error.get_option_name();
+    const std::string name = option.substr(std::min(option.find_first_not_of('-'), option.size()));
+    throw UsageError(fmt::format("unknown option {}{}{}", option == "-" + name ? "-" : "--", name,
+                                 config::suggestion(name, kOptions)));
   } catch (const po::error& error) {
     throw UsageError(error.what());
   }
@@ -110,13 +112,17 @@ const VerbRule& rule_of(const std::string& verb) {
   throw UsageError(fmt::format("unknown verb '{}'{}", verb, config::suggestion(verb, names)));
 }
 
-void check_names(const VerbRule& rule, std::size_t count) {
-  if (count >= rule.least && count <= rule.most) return;
+void check_names(const VerbRule& rule, const std::vector<std::string>& names) {
+  const std::size_t count = names.size();
   const std::string usage =
       fmt::format("appserverctl {}{}{}", rule.name, rule.wants.empty() ? "" : " ", rule.wants);
+  // A variable of a script that is not set; for all groups it would be far from what was meant.
+  if (std::any_of(names.begin(), names.end(), [](const auto& name) { return name.empty(); }))
+    throw UsageError(fmt::format("{} is given an empty name; usage: {}", rule.name, usage));
+  if (count >= rule.least && count <= rule.most) return;
   const std::string problem = count >= rule.least ? "does not take that many names"
                               : rule.least == 1   ? "needs a name"
-                                                  : fmt::format("needs {} words", rule.least);
+                                                  : fmt::format("needs {}", rule.wants);
   throw UsageError(fmt::format("{} {}; usage: {}", rule.name, problem, usage));
 }
 
@@ -131,8 +137,10 @@ void check_applies(const VerbRule& rule, const po::variables_map& values) {
         takers.push_back(each.name);
       }
     }
-    throw UsageError(
-        fmt::format("{} takes no --{}; it goes with {}", rule.name, name, fmt::join(takers, ", ")));
+    const std::string with = takers.size() > kMostTakers
+                                 ? std::string()
+                                 : fmt::format("; it goes with {}", fmt::join(takers, ", "));
+    throw UsageError(fmt::format("{} takes no --{}{}", rule.name, name, with));
   }
 }
 
@@ -193,7 +201,7 @@ void read_names(Options& options) {
   }
   if (options.verb == "drain") {
     const std::size_t slash = names[0].rfind('/');
-    if (slash == 0 || slash == std::string::npos) {
+    if (slash == 0 || slash == std::string::npos || slash + 1 == names[0].size()) {
       throw UsageError(fmt::format(
           "drain needs a worker as GROUP/SLOT, such as api/0, as `appserverctl status` shows them; "
           "not '{}'",
@@ -242,7 +250,7 @@ Options parse_options(const std::vector<std::string>& arguments) {
   }
   join_verb(options);
   const VerbRule& rule = rule_of(options.verb);
-  check_names(rule, options.names.size());
+  check_names(rule, options.names);
   check_applies(rule, values);
   read_options(values, options);
   read_names(options);

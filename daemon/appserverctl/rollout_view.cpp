@@ -12,19 +12,25 @@ namespace {
 using control::RolloutState;
 using control::RolloutStatus;
 
-std::string_view way_on(RolloutState state) {
-  switch (state) {
+std::string_view way_on(const RolloutStatus& rollout) {
+  switch (rollout.state) {
     case RolloutState::preparing:
     case RolloutState::rolling:
     case RolloutState::holding:
-      return "follow it with `appserverctl reload watch`, end it with `appserverctl reload abort`";
+      return rollout.can_abort ? "follow it with `appserverctl reload watch`, end it with "
+                                 "`appserverctl reload abort`"
+                               : "follow it with `appserverctl reload watch`; it cannot be aborted "
+                                 "now";
     case RolloutState::waiting:
-      return "it waits for you: `appserverctl reload continue` or `appserverctl reload abort`";
+      return rollout.can_abort
+                 ? "it waits for you: `appserverctl reload continue` or `appserverctl reload abort`"
+                 : "it waits for you: `appserverctl reload continue`";
     case RolloutState::reverting:
       return "follow it with `appserverctl reload watch`";
     case RolloutState::confirming:
-      return "keep it with `appserverctl reload confirm`, go back now with `appserverctl reload "
-             "abort`";
+      return rollout.can_abort ? "keep it with `appserverctl reload confirm`, go back now with "
+                                 "`appserverctl reload abort`"
+                               : "keep it with `appserverctl reload confirm`";
     case RolloutState::over:
       return "";
   }
@@ -54,7 +60,7 @@ std::string print_rollout(const RolloutStatus& rollout) {
   const std::string span = human_span(rollout.elapsed);
   out += rollout.state == RolloutState::over ? fmt::format("took {}\n", span)
                                              : fmt::format("{} so far\n", span);
-  if (const auto way = way_on(rollout.state); !way.empty()) out += fmt::format("{}\n", way);
+  if (const auto way = way_on(rollout); !way.empty()) out += fmt::format("{}\n", way);
   return out;
 }
 

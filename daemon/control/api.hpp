@@ -29,7 +29,8 @@
 //
 //   RolloutStatus: {"id", "state": "preparing|rolling|holding|waiting|reverting|confirming|over",
 //                   "who", "what", "release", "slots", "slots_done", "elapsed_ms",
-//                   "left_ms": number | null, "text", "result": word | null, "queued"}
+//                   "left_ms": number | null, "text", "result": word | null, "queued",
+//                   "can_abort"}
 //   ReleaseSummary: {"number", "when": "2026-11-22T14:03:07Z", "who", "what", "result", "took_ms",
 //                    "committed", "available", "builds": [{"group", "name", "version", "sha256"}]}
 //   CrashRecord: {"number", "when", "group", "slot", "pid", "generation", "release", "reason",
@@ -139,6 +140,7 @@ struct RolloutStatus {
   std::string text{};                               // the last thing that happened
   std::optional<RolloutResult> result{};            // once it is over
   bool queued = false;                              // another one waits for this one
+  bool can_abort = false;                           // an abort would have it go back now
   friend bool operator==(const RolloutStatus&, const RolloutStatus&) = default;
 };
 
@@ -179,7 +181,7 @@ int exit_code(RolloutResult result);
 // are left out.
 struct RolloutEvent {
   EventKind kind = EventKind::message;
-  std::string rollout{};  // id
+  std::string rollout{};  // id; of the one in the way, where another one waits or is told `busy`
   std::string group{};
   std::optional<std::uint32_t> slot{};
   std::optional<pid_t> pid{};

@@ -72,7 +72,8 @@ json::value to_json(const RolloutStatus& rollout) {
                    {"left_ms", nullptr},
                    {"text", clean(rollout.text)},
                    {"result", nullptr},
-                   {"queued", rollout.queued}};
+                   {"queued", rollout.queued},
+                   {"can_abort", rollout.can_abort}};
   if (rollout.left) out["left_ms"] = rollout.left->count();
   if (rollout.result) out["result"] = to_word(*rollout.result);
   return out;
@@ -97,6 +98,8 @@ RolloutStatus rollout_from_json(const json::value& value) {
     rollout.result = value_of(kRolloutResults, in.text("result")).value_or(RolloutResult::failed);
   }
   rollout.queued = in.flag("queued");
+  // A daemon that says nothing of it may refuse.
+  rollout.can_abort = in.has("can_abort") && in.flag("can_abort");
   return rollout;
 }
 

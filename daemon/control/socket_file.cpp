@@ -6,6 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <csignal>
+#include <thread>
+
 #include "control/peer.hpp"
 #include "os/error.hpp"
 
@@ -35,6 +41,11 @@ void create_folders(const fs::path& folder) {
   }
 }
 
+// A daemon that was killed while it started a process leaves its lock to that for a moment, until
+// it has become another program.
+constexpr std::chrono::milliseconds kDeadOwner{1'000};
+constexpr std::chrono::milliseconds kLookAgain{10};
+
 AlreadyRunning already_running(const fs::path& path, const std::string& pid) {
   return AlreadyRunning(
       fmt::format("another appserverd (pid {}) is running on {}; stop it with `appserverctl "
@@ -59,13 +70,24 @@ bool same_file(const os::Fd& file, const fs::path& path) {
          opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
 }
 
+bool is_alive(const std::string& pid) {
+  pid_t number = 0;
+  const auto parsed = std::from_chars(pid.data(), pid.data() + pid.size(), number);
+  return parsed.ec == std::errc{} && number > 0 && (::kill(number, 0) == 0 || errno != ESRCH);
+}
+
 os::Fd take_lock(const fs::path& path) {
   const fs::path name = lock_path(path);
+  const auto deadline = std::chrono::steady_clock::now() + kDeadOwner;
   for (;;) {
     os::Fd lock = os::open_file(name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0640);
     if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-      if (errno == EWOULDBLOCK) throw already_running(path, pid_in(lock));
-      os::check(-1, "flock(\"{}\")", name.native());
+      if (errno != EWOULDBLOCK) os::check(-1, "flock(\"{}\")", name.native());
+      const std::string pid = pid_in(lock);
+      const bool late = std::chrono::steady_clock::now() > deadline;
+      if (late || is_alive(pid)) throw already_running(path, pid);
+      std::this_thread::sleep_for(kLookAgain);
+      continue;
     }
     // The last owner removes the file while it holds the lock, so what we locked may be gone from
     // the folder by now.
