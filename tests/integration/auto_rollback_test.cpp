@@ -1,4 +1,6 @@
 // A reload that comes to nothing by itself: at a gate, on its deadline, and soon after it was over.
+#include <signal.h>
+
 #include <catch2/catch.hpp>
 #include <filesystem>
 
@@ -190,6 +192,90 @@ TEST_CASE("a build that crash-loops is taken back though a reload of another gro
       },
       60s);
   REQUIRE(get(daemon.address("other"), "/").body == "v2\n");
+}
+
+TEST_CASE("a build that crash-loops is taken back after another rollout, however that ends") {
+  const bool well = GENERATE(true, false);
+  INFO((well ? "it is done" : "it goes back"));
+  Site site(probe_group(1));
+  const auto flag = site.root() / "bad";
+  const auto other_flag = site.root() / "other_bad";
+  // The other one is over when the window of the first one is over, too.
+  site.configure(probe_group(1,
+                             "    reload: {confirm_within: 12s}\n"
+                             "    settings: {crash_in_v2_at_start_if: " +
+                                 flag.string() + "}\n") +
+                 "  other:\n    plugin: other\n    listen: http://127.0.0.1:0\n    count: 2\n"
+                 "    reload: {min_ready: 8s}\n"
+                 "    settings: {crash_in_v2_at_start_if: " +
+                 other_flag.string() + "}\n");
+  site.install(probe_v1(), "other");
+  Daemon daemon(site);
+  for (const char* text : {"SIGSEGV", "SIGKILL", "crash-loop", "taken back", "rollout"})
+    daemon.expect_error(text);
+  site.install(probe_v2());
+  require_exit(daemon.ctl({"reload", "api"}), kDone);
+  site.install(probe_v2(), "other");
+  Process reload = daemon.begin_ctl({"reload", "other", "--json"});
+  eventually("the other one runs", 10s,
+             [&] { return reload.out().find("\"group_started\"") != std::string::npos; });
+  write_file(flag, "");
+  REQUIRE(::kill(daemon.pids().front(), SIGKILL) == 0);
+  daemon.wait_for_log("crash-loop: next start", 12s);
+  if (!well) {
+    eventually("its first slot is done", 20s,
+               [&] { return reload.out().find("\"slot_replaced\"") != std::string::npos; });
+    pause_briefly(4'000);
+    write_file(other_flag, "");
+    REQUIRE(::kill(daemon.pids("other").front(), SIGKILL) == 0);
+  }
+  const auto exit = reload.wait(60s);
+  INFO(reload.out() << reload.err() << daemon.log());
+  REQUIRE(exit == Exit{well ? kDone : kRolledBack, 0});
+  daemon.wait_for_status(
+      "the group is back on its old build",
+      [&](const Status& status) { return status.state == "running" && status.all_ready(); }, 60s);
+  REQUIRE(get(daemon.address(), "/").body == "v1\n");
+  REQUIRE(get(daemon.address("other"), "/").body == (well ? "v2\n" : "v1\n"));
+}
+
+TEST_CASE("a group that crash-loops after its turn fails the rollout that still runs") {
+  const bool hold = GENERATE(false, true);
+  INFO((hold ? "it waits for a person at a canary" : "another group is still to prove itself"));
+  Site site(probe_group(1));
+  const auto flag = site.root() / "bad";
+  site.configure(
+      "groups:\n  first:\n    plugin: probe\n    listen: http://127.0.0.1:0\n"
+      "    settings: {crash_in_v2_at_start_if: " +
+      flag.string() +
+      "}\n"
+      "  second:\n    plugin: probe\n    listen: http://127.0.0.1:0\n    count: 2\n" +
+      (hold ? "    reload: {canary: {slots: 1, hold: 60s}}\n" : "    reload: {min_ready: 60s}\n"));
+  Daemon daemon(site);
+  for (const char* text : {"SIGSEGV", "SIGKILL", "crash-loop", "rollout"})
+    daemon.expect_error(text);
+  const auto release = daemon.status().release;
+  const auto second = daemon.pids("second");
+  site.install(probe_v2());
+  Process reload = daemon.begin_ctl({"reload", "--json"});
+  eventually("the second group has its turn", 20s, [&] {
+    return !events_of(reload.out(), "group_done", "first").empty() &&
+           !events_of(reload.out(), "group_started", "second").empty() &&
+           (!hold || reload.out().find("canary") != std::string::npos);
+  });
+  write_file(flag, "");
+  REQUIRE(::kill(daemon.pids("first").front(), SIGKILL) == 0);
+  const auto exit = reload.wait(40s);
+  INFO(reload.out() << reload.err() << daemon.log());
+  REQUIRE(exit == Exit{kRolledBack, 0});
+  REQUIRE(events_of(reload.out()).back().text.find("first: it crash-loops") == 0);
+  daemon.wait_for_status("all are ready", [](const Status& status) { return status.all_ready(); });
+  REQUIRE(daemon.status().release == release);
+  for (const std::string group : {"first", "second"})
+    REQUIRE(get(daemon.address(group), "/").body == "v1\n");
+  REQUIRE(daemon.pids("second").back() == second.back());
+  // Its content is in quarantine.
+  require_exit(daemon.ctl({"reload", "--dry-run"}), kDone, "though it was quarantined");
 }
 
 TEST_CASE("confirm_within: 0s leaves a crash-looping build where it is") {

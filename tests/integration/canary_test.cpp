@@ -159,6 +159,33 @@ TEST_CASE("a canary that crashes while it is watched takes the rollout back") {
   require_answers(daemon, "v1\n");
 }
 
+TEST_CASE("a hold without a canary is refused, with the way out") {
+  const std::string two = probe_group(2) + "  web: {plugin: probe, listen: http://127.0.0.1:0}\n";
+  Site site(two);
+  Daemon daemon(site);
+  daemon.expect_error("rollout");
+  const auto pids = daemon.pids();
+  site.install(probe_v2());
+  const std::string way_out =
+      "--hold needs a canary: give --canary N, or set groups.api.reload.canary";
+  require_exit(daemon.ctl({"reload", "--hold", "30s"}), kRefused, way_out);
+  require_exit(daemon.ctl({"reload", "--hold", "30s", "--dry-run"}), kRefused, way_out);
+  require_exit(daemon.ctl({"reload", "web", "--hold", "30s"}), kRefused, "groups.web.");
+  REQUIRE(daemon.pids() == pids);
+  require_answers(daemon, "v1\n");
+
+  // One group that has a canary is enough; asked for without that one, it is none.
+  site.configure(probe_group(2, canary("continue")) +
+                 "  web: {plugin: probe, listen: http://127.0.0.1:0}\n");
+  require_exit(daemon.ctl({"reload", "web", "--hold", "30s"}), kRefused, "groups.web.");
+  const auto held = daemon.ctl({"reload", "--hold", "100ms", "--json"});
+  require_exit(held, kDone);
+  require_verdict(held.out, "too few answers to judge by");
+  // Where nothing has changed there is nothing to hold, and nothing wrong.
+  require_exit(daemon.ctl({"reload", "--changed", "--hold", "30s"}), kDone, "nothing to do");
+  require_answers(daemon, "v2\n");
+}
+
 TEST_CASE("continue without a canary that waits says that there is none") {
   Site site(probe_group(2));
   Daemon daemon(site);

@@ -254,3 +254,21 @@ TEST_CASE("two groups cannot trade an address in one reload, which says how it i
   REQUIRE(daemon.pids("one") == pids);
   REQUIRE(get(daemon.address("one"), "/").ok());
 }
+
+TEST_CASE("a port that the kernel gave for port 0 is refused by its number, with the way out") {
+  Site site(kGroups + group("api", 1, kAnyPort) + group("other", 1, kAnyPort));
+  Daemon daemon(site);
+  daemon.expect_error("rollout");
+  const auto pids = daemon.pids("api");
+  const std::string given = daemon.address("api").text();
+  const std::string way_out =
+      given + " is what the kernel has given group api for port 0, and cannot be opened a second " +
+      "time: keep port 0 there, name another port, or restart appserverd";
+  site.configure(kGroups + group("api", 1, "'" + given + "'") + group("other", 1, kAnyPort));
+  require_exit(daemon.ctl({"reload"}), kRefused, "groups.api.listen: " + way_out);
+  require_exit(daemon.ctl({"reload", "--dry-run"}), kRefused, "groups.api.listen: " + way_out);
+  site.configure(kGroups + group("api", 1, kAnyPort) + group("other", 1, "'" + given + "'"));
+  require_exit(daemon.ctl({"reload"}), kRefused, "groups.other.listen: " + way_out);
+  REQUIRE(daemon.pids("api") == pids);
+  REQUIRE(get(daemon.address("api"), "/").body == "v1\n");
+}

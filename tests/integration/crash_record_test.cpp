@@ -22,6 +22,7 @@ constexpr bool kStacks = true;
 #endif
 
 constexpr int kFailed = 1;
+constexpr int kRolledBack = 4;
 constexpr std::size_t kKept = 100;
 
 bool contains(const std::string& text, const std::string& part) {
@@ -122,6 +123,30 @@ TEST_CASE("the record of a hang says where the loop stood") {
   require_in_stack(crash, "faults::spin_for_ever()");
 }
 
+TEST_CASE("the record of a hang at start says where it stood, and the rollout why it went back") {
+  Site site(probe_group(1, "    reload: {start_timeout: 2s}\n"));
+  Daemon daemon(site);
+  expect_crash(daemon);
+  daemon.expect_error("rollout");
+  daemon.expect_error("successor failed");
+  const auto pids = daemon.pids();
+  site.install(fixture("hangs_at_start"));
+  const auto refused = daemon.ctl({"reload"});
+  INFO(refused.text());
+  REQUIRE(refused.exit.code == kRolledBack);
+  REQUIRE(contains(refused.out + refused.err, "not ready within start_timeout (2000 ms)"));
+  REQUIRE(daemon.pids() == pids);
+  const auto crash = wait_for_crash(daemon);
+  INFO(crash);
+  REQUIRE(text_of(crash, "signal") == "SIGABRT");
+  REQUIRE(text_of(crash, "hook") == "on_worker_start");
+  REQUIRE(contains(text_of(crash, "reason"), "hang (not ready within start_timeout)"));
+  REQUIRE(text_of(crash, "plugin") == "hangs_at_start 1.0.0");
+  if (!kStacks) return;
+  REQUIRE(contains(lines_of(crash, "stack"), "hangs_at_start.so+0x"));
+  daemon.wait_for_log("  at hangs_at_start.so+0x");
+}
+
 TEST_CASE("the record of a SIGKILL from outside has neither a stack nor a hook") {
   CrashSite site;
   Daemon daemon(site);
@@ -190,4 +215,23 @@ TEST_CASE("crash records are bounded, and a damaged one is named and harms nothi
   });
   REQUIRE(crashes_of(daemon).size() == kKept);
   REQUIRE(files_under(folder) <= kKept + 1);
+}
+
+TEST_CASE("a worker that crashes as the daemon stops is on record") {
+  CrashSite site;
+  {
+    Daemon daemon(site);
+    expect_crash(daemon);
+    const pid_t worker = daemon.pids().at(0);
+    REQUIRE(::kill(worker, SIGSTOP) == 0);
+    daemon.process().signal(SIGTERM);
+    daemon.wait_for_log("graceful stop");
+    REQUIRE(::kill(worker, SIGSEGV) == 0);
+    REQUIRE(::kill(worker, SIGCONT) == 0);
+    daemon.has_ended(Exit{0, 0});
+    REQUIRE(contains(daemon.log(), "crash record 1"));
+  }
+  Daemon daemon(site);
+  const auto crash = answer_of(daemon, {"crashes", "show", "1"});
+  REQUIRE(text_of(crash, "signal") == "SIGSEGV");
 }

@@ -1,5 +1,6 @@
 // What the daemon tells systemd, or whoever gave it a NOTIFY_SOCKET.
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -82,6 +83,25 @@ TEST_CASE("a reload ends with READY=1, a failed one too") {
     INFO(manager.heard());
     REQUIRE(manager.heard().find("RELOADING=1") < manager.heard().find("READY=1"));
   }
+}
+
+TEST_CASE("a rollout before the start is over is no reload, and does not end the start") {
+  Site site(
+      probe_group(1) +
+      "  other: {plugin: other, listen: 'http://127.0.0.1:0', reload: {start_timeout: 100s}}\n");
+  site.install(fixture("hangs_at_start"), "other");
+  Manager manager(site.root() / "notify");
+  Daemon daemon(site, {.wait_until_ready = false, .environment = {manager.environment()}});
+  daemon.wait_for_log("api/0");
+  site.install(probe_v2());
+  REQUIRE(daemon.ctl({"reload", "api"}).exit.code == 0);
+  daemon.expect_error("SIGKILL in on_worker_start");
+  daemon.process().signal(SIGINT);
+  daemon.has_ended(Exit{0, 0});
+  REQUIRE(manager.hears("STOPPING=1"));
+  INFO(manager.heard());
+  REQUIRE(manager.heard().find("RELOADING=1") == std::string::npos);
+  REQUIRE(manager.heard().find("READY=1") == std::string::npos);
 }
 
 TEST_CASE("workers do not inherit NOTIFY_SOCKET: only the supervisor speaks for the service") {

@@ -10,10 +10,12 @@
 #include <optional>
 #include <random>
 #include <set>
+#include <utility>
 
 #include "support/answers.hpp"
 #include "support/census.hpp"
 #include "support/http_client.hpp"
+#include "support/read_only_disk.hpp"
 
 using namespace appserver::integration;
 
@@ -86,6 +88,15 @@ class TinyDisk {
   bool mounted_ = false;
   std::string why_not_;
 };
+
+void require_note(const Daemon& daemon, const std::string& begin, const std::string& part) {
+  const Status status = daemon.status();
+  INFO(status.text);
+  for (const std::string& note : notes_in(status)) {
+    if (note.starts_with(begin) && contains(note, part)) return;
+  }
+  FAIL("no such note: " << begin << "..." << part);
+}
 
 struct Harm {
   const char* what;
@@ -256,10 +267,26 @@ TEST_CASE("on a full disk a reload fails cleanly, and the old build serves") {
   SECTION("the build fits, but not the record of its release") {
     site.install(probe_v2());
     disk.fill(fs::file_size(site.plugin()));
+    const auto pids = daemon.pids();
     const auto failed = daemon.ctl({"reload"});
     INFO(failed.text());
-    REQUIRE(failed.exit.code == kRolledBack);
+    REQUIRE(failed.exit.code == kRefused);
     REQUIRE(contains(failed.out + failed.err, "No space left"));
+    REQUIRE(daemon.pids() == pids);
+  }
+  SECTION("the disk fills up while the reload runs") {
+    site.configure(probe_group(2, "    reload: {min_ready: 1s}\n"));
+    site.install(probe_v2());
+    Process reloading = daemon.begin_ctl({"reload", "--json"});
+    eventually("the first worker has started", 30s,
+               [&] { return contains(reloading.out(), "\"slot_starting\""); });
+    disk.fill();
+    const auto exit = reloading.wait(60s);
+    INFO(reloading.out() << reloading.err());
+    REQUIRE(exit == Exit{kRolledBack, 0});
+    REQUIRE(contains(reloading.out(), "No space left"));
+    REQUIRE(contains(notes_in(daemon.status()).at(0), "history: not all of the end of release 2"));
+    site.configure(probe_group(2));
   }
   REQUIRE(get(daemon.address(), "/").body == "v1\n");
   require_one_whole_release(daemon);
@@ -267,6 +294,8 @@ TEST_CASE("on a full disk a reload fails cleanly, and the old build serves") {
   reload(daemon);
   REQUIRE(get(daemon.address(), "/").body == "v2\n");
   require_one_whole_release(daemon);
+  REQUIRE(notes_in(daemon.status()).empty());
+  for (const auto& release : daemon.history()) REQUIRE(release.result != "running");
 }
 
 TEST_CASE("the store keeps the builds in use and plugins.keep more") {
@@ -294,4 +323,103 @@ TEST_CASE("the store keeps the builds in use and plugins.keep more") {
   REQUIRE(gone.exit.code == kRefused);
   REQUIRE(contains(gone.out + gone.err, "plugins.keep"));
   REQUIRE(daemon.ctl({"rollback"}).exit.code == kDone);
+}
+
+TEST_CASE(
+    "a daemon starts from a read-only state directory, and reloads again once that is mended") {
+  Site site(probe_group(2));
+  {
+    Daemon daemon(site);
+    site.install(probe_v2());
+    reload(daemon);
+  }
+  site.install(probe_v1());
+  site.configure(probe_group(1));
+  ReadOnlyDisk disk(site.state_dir());
+  if (!disk.mounted()) {
+    WARN("skipped: a folder cannot be mounted read-only here: " << disk.why_not());
+    return;
+  }
+  Daemon daemon(site);
+  daemon.expect_error("cannot be written: Read-only file system");
+  daemon.expect_error("rollout");
+  require_one_whole_release(daemon);
+  REQUIRE(get(daemon.address(), "/").body == "v2\n");
+  REQUIRE(daemon.pids().size() == 2);
+  require_note(daemon, "the state directory ",
+               "Read-only file system; release 2 runs; reloads are");
+  require_note(daemon, "api: release 2 runs, whose configuration", "is not that of the file");
+  const auto pids = daemon.pids();
+  for (const std::vector<std::string>& verb : std::vector<std::vector<std::string>>{
+           {"reload"}, {"reload", "--dry-run"}, {"rollback"}, {"scale", "api", "3"}}) {
+    const auto refused = daemon.ctl(verb);
+    INFO(refused.text());
+    REQUIRE(refused.exit.code == kRefused);
+    REQUIRE(contains(refused.out + refused.err, "Read-only file system"));
+  }
+  REQUIRE(daemon.pids() == pids);
+  disk.end();
+  reload(daemon);
+  REQUIRE(get(daemon.address(), "/").body == "v1\n");
+  REQUIRE(daemon.pids().size() == 1);
+  REQUIRE(notes_in(daemon.status()).empty());
+}
+
+TEST_CASE(
+    "a read-only state directory is not used by two daemons, nor by one with nothing to run") {
+  Site site(probe_group(1));
+  const bool committed = GENERATE(true, false);
+  INFO("something is committed: " << committed);
+  std::optional<Daemon> running;
+  if (committed) running.emplace(site);
+  fs::create_directories(site.state_dir());
+  const ReadOnlyDisk disk(site.state_dir());
+  if (!disk.mounted()) {
+    WARN("skipped: a folder cannot be mounted read-only here: " << disk.why_not());
+    return;
+  }
+  const fs::path other = site.root() / "other.yaml";
+  write_file(other,
+             "daemon:\n  control: {socket: run/other.sock}\n  state_dir: state\n" + probe_group(1));
+  const auto refused = run({daemon_binary(), "--config", other.string()});
+  INFO(refused.text());
+  REQUIRE(refused.exit.code == 1);
+  REQUIRE(contains(refused.err, committed ? "another appserverd uses the state directory"
+                                          : "nothing is committed there that could run"));
+}
+
+TEST_CASE("a daemon starts on a full disk, and reloads again once there is space") {
+  Site site(probe_group(2));
+  const auto plugin_size = fs::file_size(probe_v1());
+  TinyDisk disk(site.state_dir(), 8 * plugin_size + (1u << 20));
+  if (!disk.mounted()) {
+    WARN("skipped: a file system of its own cannot be mounted here: " << disk.why_not());
+    return;
+  }
+  { Daemon daemon(site); }
+  // A changed file has to be recorded.
+  site.configure(probe_group(1));
+  const bool to_the_last_byte = GENERATE(true, false);
+  INFO("full to the last byte: " << to_the_last_byte);
+  disk.fill(to_the_last_byte ? 0 : 70'000);
+  if (!to_the_last_byte) {
+    // A new group whose build does not fit.
+    site.configure(probe_group(1) + "  more:\n    plugin: more\n    listen: http://127.0.0.1:0\n");
+    site.install(probe_v2(), "more");
+  }
+  Daemon daemon(site);
+  daemon.expect_error("No space left");
+  daemon.expect_error("rollout");
+  require_one_whole_release(daemon);
+  REQUIRE(daemon.pids().size() == 2);
+  require_note(daemon, "the state directory ", "No space left on device; release 1 runs; ");
+  const auto refused = daemon.ctl({"reload"});
+  INFO(refused.text());
+  REQUIRE(refused.exit.code == kRefused);
+  REQUIRE(contains(refused.out + refused.err, "No space left"));
+  REQUIRE(get(daemon.address(), "/").body == "v1\n");
+  disk.empty();
+  reload(daemon);
+  REQUIRE(daemon.pids().size() == 1);
+  REQUIRE(notes_in(daemon.status()).empty());
 }

@@ -47,6 +47,7 @@ TEST_CASE("a reload left alone goes on, and reload watch tells how it ended, the
   Process watch = daemon.begin_ctl({"reload", "watch", "--json"});
   const auto status = daemon.ctl({"reload", "status"});
   require_exit(status, kDone, "rollout r-1 waiting, 1/2 slots");
+  REQUIRE(says(status, "`appserverctl reload abort`"));
   require_exit(daemon.ctl({"reload", goes_on ? "continue" : "abort"}), kDone);
   require_end(watch, verdict);
   REQUIRE(events_of(watch.out()).back().exit_code == verdict);
@@ -135,6 +136,12 @@ TEST_CASE("a second reload waits its turn, one like it joins, and any other is t
   daemon.wait_for_status("another one waits", [](const Status& now) { return now.rollout.queued; });
   Process third = daemon.begin_ctl({"rollback", "--dry-run", "--json"});
   require_exit(daemon.ctl({"reload", "--changed"}), kBusy, "r-1 runs and another one waits");
+  const auto busy = daemon.ctl({"reload", "--changed", "--json"});
+  require_exit(busy, kBusy);
+  REQUIRE(events_of(busy.out).back().rollout == "r-1");
+  const auto drain = daemon.ctl({"drain", "api/0", "--json"});
+  require_exit(drain, kBusy, "try again when r-1 is over");
+  REQUIRE(events_of(drain.out).back().rollout == "r-1");
   REQUIRE(first.running());
   REQUIRE(second.running());
   REQUIRE(third.running());
@@ -143,6 +150,8 @@ TEST_CASE("a second reload waits its turn, one like it joins, and any other is t
   // There is the release that the first one made to come back from.
   require_end(second, kDone);
   require_end(third, kDone);
+  REQUIRE(events_of(second.out()).front().kind == "message");
+  REQUIRE(events_of(second.out()).front().rollout == "r-1");
   REQUIRE(events_of(first.out()).back().rollout == "r-1");
   REQUIRE(events_of(second.out()).back().rollout == "r-2");
   REQUIRE(events_of(third.out()).back().rollout == "r-2");
@@ -264,6 +273,9 @@ TEST_CASE("a reload that only waits for a group to end is past its abort") {
   Process reload = daemon.begin_ctl({"reload", "--changed"});
   eventually("nobody listens there any more", 30s,
              [&] { return get(client.endpoint(), "/").outcome == Outcome::refused; });
+  const auto status = daemon.ctl({"reload", "status"});
+  require_exit(status, kDone, "it cannot be aborted now");
+  REQUIRE_FALSE(says(status, "reload abort"));
   require_exit(daemon.ctl({"reload", "abort"}), kFailed, "past the point");
   gate.open();
   REQUIRE(client.receive().body == "v1\n");

@@ -50,6 +50,15 @@ void require_unnoticed(Load& load) {
   REQUIRE(totals.reconnects == 0);
 }
 
+// Of free memory, more than any machine has must stay free.
+constexpr const char* kShort = "    reload: {reserve_memory: 1024GiB}\n";
+
+std::size_t count_of(const std::string& text, const std::string& part) {
+  std::size_t count = 0;
+  for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
 void require_build(const Status& status, const std::string& build) {
   for (const auto& worker : status.group("api").workers) REQUIRE(worker.build == build);
 }
@@ -103,6 +112,62 @@ TEST_CASE("a worker that has grown over max_memory is recycled, unnoticed") {
   REQUIRE(client.get("/").ok());
   REQUIRE(client.connects() == 1);
   REQUIRE(daemon.log().find("recycling: max_memory (400 MiB) reached") != std::string::npos);
+}
+
+TEST_CASE("where memory is short for one worker more, recycling waits and says so once") {
+  Site site(probe_group(2, std::string("    recycle: {max_requests: 50}\n") + kShort));
+  Daemon daemon(site);
+  const auto pids = daemon.pids();
+  Load load(daemon.address(), Mix::light());
+  const std::string said = "recycling waits for memory: max_requests (50) reached";
+  eventually("both workers wait", 20s, [&] { return count_of(daemon.log(), said) == 2; });
+  load.wait_for_more(200);
+  REQUIRE(daemon.pids() == pids);
+  REQUIRE(daemon.status().all_ready());
+  // A person may still have it done.
+  REQUIRE(daemon.ctl({"drain", "api/0"}).exit.code == kDone);
+  REQUIRE(daemon.pids().at(0) != pids.at(0));
+  REQUIRE(daemon.pids().at(1) == pids.at(1));
+  require_unnoticed(load);
+  REQUIRE(recycled_in(daemon.status()) == 1);
+  REQUIRE(count_of(daemon.log(), said + "; a fresh worker needs ") >= 2);
+}
+
+TEST_CASE("a worker over max_memory goes first where memory is short, and nobody notices") {
+  Site site(probe_group(2, std::string("    recycle: {max_memory: 400MiB}\n") + kShort));
+  site.install(faults());
+  Daemon daemon(site);
+  const auto before = daemon.pids();
+  Load load(daemon.address(), Mix::light());
+  Connection client(daemon.address());
+  const auto grown = client.get("/grow?mib=400");
+  REQUIRE(grown.ok());
+  const auto after = daemon.wait_for_status("it is replaced", [](const Status& status) {
+    return recycled_in(status) == 1 && status.all_ready();
+  });
+  require_unnoticed(load);
+  for (const pid_t pid : before) {
+    const auto now = after.group("api").pids();
+    const bool stays = std::find(now.begin(), now.end(), pid) != now.end();
+    REQUIRE(stays == (std::to_string(pid) != grown.header("X-Pid")));
+  }
+  REQUIRE(client.get("/").ok());
+  REQUIRE(client.connects() == 1);
+  REQUIRE(daemon.log().find("so that this one stops first") != std::string::npos);
+  REQUIRE(crashes_of(daemon).empty());
+}
+
+TEST_CASE("a group's only worker is not ended for its size where memory is short") {
+  Site site(probe_group(1, std::string("    recycle: {max_memory: 400MiB}\n") + kShort));
+  site.install(faults());
+  Daemon daemon(site);
+  const auto pids = daemon.pids();
+  Connection client(daemon.address());
+  REQUIRE(client.get("/grow?mib=400").ok());
+  daemon.wait_for_log("no other worker could serve meanwhile");
+  REQUIRE(daemon.pids() == pids);
+  REQUIRE(client.get("/").ok());
+  REQUIRE(client.connects() == 1);
 }
 
 TEST_CASE("recycled workers run the committed build, whatever lies in the plugin file") {
@@ -241,7 +306,8 @@ TEST_CASE("drain of what is not there is refused, and says what there is") {
   const auto no_group = daemon.ctl({"drain", "web/0"});
   INFO(no_group.text());
   REQUIRE(no_group.exit.code == kRefused);
-  REQUIRE((no_group.out + no_group.err).find("no group 'web'") != std::string::npos);
+  REQUIRE((no_group.out + no_group.err).find("there is no group 'web'; the groups are: api") !=
+          std::string::npos);
   const auto no_slot = daemon.ctl({"drain", "api/2"});
   INFO(no_slot.text());
   REQUIRE(no_slot.exit.code == kRefused);

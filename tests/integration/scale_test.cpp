@@ -1,10 +1,12 @@
 // `appserverctl scale`: workers come and go, and no client notices.
 #include <signal.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "support/answers.hpp"
 #include "support/daemon.hpp"
+#include "support/gate.hpp"
 #include "support/http_client.hpp"
 #include "support/load.hpp"
 #include "support/verdict.hpp"
@@ -49,6 +51,34 @@ TEST_CASE("a group scales down and up under a storm of connections, and none is 
   REQUIRE(daemon.pids().front() == before.front());
   load.wait_for_more(200);
   require_unnoticed(load);
+}
+
+TEST_CASE("a slot that is being taken away is neither in backoff nor missing") {
+  Site site(probe_group(2));
+  Daemon daemon(site);
+  const pid_t last = daemon.pids().at(1);
+  Connection client(daemon.address());
+  eventually("the last slot answers", 10s, [&] {
+    client.close();
+    return client.get("/").header("X-Pid") == std::to_string(last);
+  });
+  Gate gate(site.root());
+  REQUIRE(client.send(gate.request(daemon.address())) == Outcome::ok);
+  gate.wait_until_reached();
+  Process scaling({ctl_binary(), "scale", "api", "1", "--socket", site.control_socket().string()});
+  const auto status = daemon.wait_for_status("the last slot drains", [&](const Status& now) {
+    const auto& workers = now.group("api").workers;
+    return std::any_of(workers.begin(), workers.end(), [&](const auto& worker) {
+      return worker.pid == last && worker.state == "draining";
+    });
+  });
+  INFO(status.text);
+  REQUIRE(status.group("api").state == "ok");
+  REQUIRE(status.group("api").workers.size() == 2);
+  gate.open();
+  REQUIRE(client.receive().ok());
+  REQUIRE(scaling.wait(20s) == Exit{kDone, 0});
+  REQUIRE(daemon.status().group("api").workers.size() == 1);
 }
 
 TEST_CASE("scaling to and fro many times loses nothing and leaves nothing behind") {

@@ -1,5 +1,6 @@
 // `watch: true`: what lands in the plugin folder is reloaded by itself, as carefully as by hand.
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -211,6 +212,7 @@ TEST_CASE("what changes while a reload runs is not lost") {
   REQUIRE(client.receive().body == "v1\n");
   REQUIRE(by_hand.wait(20s) == Exit{0, 0});
   wait_for_answer(daemon, "v1");
+  daemon.wait_for_log("rollout r-4: done");
 }
 
 TEST_CASE("NAME.so with NAME.yaml dropped into the folder is a group, until the pair is removed") {
@@ -251,6 +253,49 @@ TEST_CASE("NAME.so with NAME.yaml dropped into the folder is a group, until the 
   INFO(totals.text());
   REQUIRE(totals.failures.empty());
   REQUIRE(totals.reconnects == 0);
+}
+
+TEST_CASE("a dropped pair that gets another name serves on its address again") {
+  WatchedSite site;
+  site.install(probe_v1(), "old");
+  site.drop("old.yaml", "listen: 'http://unix:run/shop.sock'\n");
+  Daemon daemon(site);
+  wait_until_watching(daemon);
+  wait_for_answer(daemon, "v1", "old");
+  const fs::path folder = site.root() / "plugins";
+  fs::rename(folder / "old.so", folder / "new.so");
+  fs::rename(folder / "old.yaml", folder / "new.yaml");
+  daemon.wait_for_status("the new one is there", [](const auto& status) {
+    return std::ranges::any_of(status.groups, [](const auto& each) { return each.name == "new"; });
+  });
+  wait_for_answer(daemon, "v1", "new");
+  daemon.wait_for_status("no note is left", [](const auto& status) {
+    return !contains(status.text, "listens on") && status.state == "running";
+  });
+}
+
+TEST_CASE("a group whose NAME.yaml was put back stays, though the folder goes later") {
+  WatchedSite site;
+  site.install(probe_v2(), "shop");
+  site.drop("shop.yaml", "listen: http://127.0.0.1:0\n");
+  Daemon daemon(site);
+  wait_until_watching(daemon);
+  for (const char* text : {"rollout", "not watched"}) daemon.expect_error(text);
+  const auto pids = daemon.pids("shop");
+  const std::string good = read_whole(site.config_file());
+  write_file(site.config_file(), good + "  oops: {cuont: 1}\n");
+  const fs::path plugins = site.root() / "plugins";
+  fs::rename(plugins / "shop.yaml", site.root() / "shop.yaml");
+  wait_for_ends(daemon, ": refused after", 1);
+  fs::rename(site.root() / "shop.yaml", plugins / "shop.yaml");
+  wait_for_ends(daemon, ": refused after", 2);
+  fs::rename(plugins, site.root() / "off");
+  daemon.wait_for_log("not watched");
+  write_file(site.config_file(), good);
+  fs::create_directory(plugins);
+  fs::permissions(plugins, fs::perms::owner_all);
+  wait_for_ends(daemon, ": done after", 2);
+  REQUIRE(daemon.pids("shop") == pids);
 }
 
 TEST_CASE("a dropped NAME.yaml with a mistake harms nothing, and its place is named") {
@@ -309,13 +354,55 @@ TEST_CASE(
   REQUIRE(get(daemon.address(), "/").body == "v1\n");
   const auto notes = notes_in(daemon.status());
   REQUIRE(notes.size() == 1);
-  REQUIRE(contains(notes.at(0), "is not watched"));
+  REQUIRE(contains(notes.at(0), "not watched"));
   REQUIRE(contains(notes.at(0), "chmod go-w"));
   site.install(probe_v2());
   const auto by_hand = daemon.ctl({"reload"});
   INFO(by_hand.text());
   REQUIRE(by_hand.exit.code == 0);
   REQUIRE(get(daemon.address(), "/").body == "v2\n");
+  // Still true, whatever was reloaded meanwhile.
+  REQUIRE(notes_in(daemon.status()) == notes);
+  site.install(probe_v1());
+  fs::permissions(site.root() / "plugins", fs::perms::group_write, fs::perm_options::remove);
+  wait_for_answer(daemon, "v1");
+  REQUIRE(notes_in(daemon.status()).empty());
+}
+
+TEST_CASE("a folder that disappears is watched again when it is back, and the note of it goes") {
+  WatchedSite site;
+  Daemon daemon(site);
+  wait_until_watching(daemon);
+  daemon.expect_error("not watched");
+  fs::rename(site.root() / "plugins", site.root() / "away");
+  daemon.wait_for_status("it says so", [](const auto& now) {
+    return std::any_of(now.notes.begin(), now.notes.end(), [](const auto& note) {
+      return contains(note, "not watched") && contains(note, "make the folder");
+    });
+  });
+  REQUIRE(get(daemon.address(), "/").body == "v1\n");
+  fs::rename(site.root() / "away", site.root() / "plugins");
+  daemon.wait_for_status("the note is gone",
+                         [](const auto& now) { return now.notes.empty() && !now.rollout.queued; });
+  site.install(probe_v2());
+  wait_for_answer(daemon, "v2");
+  REQUIRE(notes_in(daemon.status()).empty());
+}
+
+TEST_CASE("the note of a bad plugin goes when the file is as it was") {
+  WatchedSite site;
+  Daemon daemon(site);
+  wait_until_watching(daemon);
+  const auto says_so = [](const auto& now) {
+    return std::any_of(now.notes.begin(), now.notes.end(), [](const auto& note) {
+      return contains(note, "api: its plugin is no good");
+    });
+  };
+  write_file(site.plugin(), "no plugin");
+  daemon.wait_for_status("it says so", says_so);
+  site.install(probe_v1());
+  daemon.wait_for_status("the note is gone", [&](const auto& now) { return !says_so(now); });
+  REQUIRE(notes_in(daemon.status()).empty());
 }
 
 TEST_CASE("a folder that others can write to for a while is looked at again afterwards") {
@@ -369,4 +456,73 @@ TEST_CASE("a group whose new build is no good does not hold up the others") {
   site.install(probe_v2(), "b");
   wait_for_answer(daemon, "v2", "b");
   REQUIRE(get(daemon.address(), "/").body == "v1\n");
+}
+
+TEST_CASE("a build that fails and cannot be put in quarantine is tried once for each change") {
+  const auto* const broken = GENERATE("fails_self_check", "fails_at_start");
+  INFO(broken);
+  const bool starts = broken == std::string("fails_at_start");
+  const std::string ended = starts ? "rolled_back after" : "refused after";
+  WatchedSite site;
+  Daemon daemon(site);
+  wait_until_watching(daemon);
+  for (const char* text : {"rollout", "successor failed", "ended: ", "going back", "  at ",
+                           "crash record", "cannot be put in quarantine"}) {
+    daemon.expect_error(text);
+  }
+  fs::create_directory(site.state_dir() / "quarantine.json");
+  site.install(fixture(broken));
+  wait_for_ends(daemon, ended, 1);
+  daemon.wait_for_log(starts ? "is not in quarantine" : "cannot be put in quarantine");
+  site.install(probe_v1(), "other");
+  wait_for_ends(daemon, ended, 2);
+  fs::remove(site.state_dir() / "quarantine.json");
+  site.install(probe_v2(), "other");
+  wait_for_ends(daemon, ended, 3);
+  // From now on it is known, and the look that follows a failure leaves it alone.
+  wait_for_ends(daemon, ": done after", 2);
+  daemon.wait_for_status("it is idle", [](const auto& now) { return now.state == "running"; });
+  REQUIRE(count_in(daemon.log(), ended) == 3);
+  REQUIRE(daemon.history().size() == (starts ? 4 : 1));
+  REQUIRE(get(daemon.address(), "/").body == "v1\n");
+}
+
+TEST_CASE("a dropped group that was rolled back stays away until a person wants it") {
+  const bool by_itself = GENERATE(false, true);
+  INFO(by_itself);
+  WatchedSite site(1, "    reload: {confirm_within: 0s}\n");
+  Daemon daemon(site);
+  wait_until_watching(daemon);
+  const auto has_shop = [](const Status& status) {
+    return std::any_of(status.groups.begin(), status.groups.end(),
+                       [](const auto& each) { return each.name == "shop"; });
+  };
+  const auto flag = site.root() / "bad";
+  site.install(probe_v2(), "shop");
+  site.drop("shop.yaml", "listen: http://127.0.0.1:0\nsettings: {crash_in_v2_at_start_if: " +
+                             flag.string() + "}\n");
+  daemon.wait_for_status("the group is there", [&](const Status& status) {
+    return has_shop(status) && status.all_ready() && status.state == "running";
+  });
+  if (by_itself) {
+    for (const char* text :
+         {"SIGSEGV", "SIGKILL", "crash-loop", "taken back", "ended: ", "  at ", "crash record"}) {
+      daemon.expect_error(text);
+    }
+    // Another release follows, so that the group goes alone.
+    REQUIRE(daemon.ctl({"reload", "api"}).exit.code == 0);
+    write_file(flag, "");
+    REQUIRE(::kill(daemon.pids("shop").at(0), SIGKILL) == 0);
+  } else {
+    REQUIRE(daemon.ctl({"rollback"}).exit.code == 0);
+  }
+  const auto is_gone = [&](const Status& status) {
+    return !has_shop(status) && status.state == "running";
+  };
+  daemon.wait_for_status("the group is gone", is_gone, 60s);
+  const auto looks = count_in(daemon.log(), ": done after");
+  site.install(probe_v1(), "other");
+  wait_for_ends(daemon, ": done after", looks + 1);
+  REQUIRE(contains(daemon.log(), "is quarantined"));
+  REQUIRE(!has_shop(daemon.status()));
 }

@@ -102,6 +102,22 @@ TEST_CASE("a rollout's state says who asked, how far it is and what a person can
           "took 0.0s\n");
 }
 
+TEST_CASE("a rollout's state offers no abort that would not work") {
+  control::RolloutStatus rollout = control::sample_rollout();
+  rollout.can_abort = false;
+  for (const auto state : {control::RolloutState::preparing, control::RolloutState::rolling,
+                           control::RolloutState::holding, control::RolloutState::waiting,
+                           control::RolloutState::reverting, control::RolloutState::confirming}) {
+    rollout.state = state;
+    REQUIRE_THAT(print_rollout(rollout), Catch::Contains("appserverctl reload "));
+    REQUIRE_THAT(print_rollout(rollout), !Catch::Contains("reload abort"));
+  }
+  rollout.state = control::RolloutState::rolling;
+  REQUIRE_THAT(
+      print_rollout(rollout),
+      Catch::EndsWith("follow it with `appserverctl reload watch`; it cannot be aborted now\n"));
+}
+
 TEST_CASE("the history is a table, newest first, with the release in force marked") {
   const UtcZone utc;
   REQUIRE(print_history(control::sample_history()) ==

@@ -23,11 +23,24 @@ class DropFolder : public TemporaryFolder {
   }
   std::filesystem::path file() const { return path() / "app.yaml"; }
   Config load() const { return load_file(file(), environment_of({{"PORT", "81"}})); }
+  // As a daemon does that is not to be harmed by what was dropped.
+  Config load_what_is_good() const {
+    return load_file(file(), environment_of({}), DroppedMistakes::are_left_out);
+  }
+  // What of that is left out, without this folder.
+  Lines left_out() const {
+    Lines lines;
+    for (const auto& [name, text] : load_what_is_good().left_out.mistakes)
+      lines.push_back(name + " " + without_folder(text));
+    return lines;
+  }
   Lines problems() const { return problems_of("app.yaml"); }
 
-  Lines names() const {
+  Lines names() const { return names_of(load()); }
+
+  static Lines names_of(const Config& config) {
     Lines names;
-    for (const Group& group : load().groups) names.push_back(group.name);
+    for (const Group& group : config.groups) names.push_back(group.name);
     return names;
   }
 };
@@ -59,6 +72,7 @@ TEST_CASE("an empty description is a group of defaults") {
   Group expected;
   expected.name = "api";
   expected.plugin = folder.path() / "plugins/api.so";
+  expected.dropped = true;
   REQUIRE(folder.load().groups.size() == 1);
   CHECK(folder.load().groups[0] == expected);
 }
@@ -81,6 +95,70 @@ TEST_CASE("half a pair, a hidden file and any other file are no group") {
   folder.write("plugins/api.yaml~", "");
   folder.write("plugins/readme.txt", "");
   CHECK(folder.names() == Lines{"api"});
+  CHECK(folder.load().left_out.without_plugin == Lines{"lonely"});
+  CHECK(folder.load_what_is_good().left_out.mistakes.empty());
+}
+
+TEST_CASE("groups of the files are no dropped ones, and a record tells them apart") {
+  const DropFolder folder("groups: {own: {plugin: p}}\n");
+  folder.drop("api", "");
+  const Config config = folder.load();
+  REQUIRE(config.groups.size() == 2);
+  CHECK_FALSE(config.groups[0].dropped);
+  CHECK(config.groups[1].dropped);
+  CHECK(dump(config).find("  api:  # dropped into the plugin folder\n") != std::string::npos);
+}
+
+TEST_CASE("mistakes in dropped files can be left out, each named with its place, and the rest is") {
+  const DropFolder folder("groups:\n  own: {plugin: p, listen: 'http://*:80'}\n");
+  folder.drop("a", "cuont: 2\n");
+  folder.drop("b", "listen: ${UNSET}\ncount: 0\n");
+  folder.drop("c", "x: [\n");
+  folder.drop("d", "listen: http://*:80\n");
+  folder.drop("good", "listen: http://*:82\n");
+  folder.drop("own", "");
+  folder.drop("z", "listen: http://*:82\n");
+  std::filesystem::create_directory(folder.path() / "plugins/e.yaml");
+  folder.write("plugins/e.so", "");
+  CHECK(DropFolder::names_of(folder.load_what_is_good()) == Lines{"own", "good"});
+  const Lines lines = folder.left_out();
+  REQUIRE(lines.size() == 7);
+  CHECK(lines[0] == "a plugins/a.yaml:1:1: unknown key 'cuont' in groups.a; did you mean 'count'?");
+  CHECK(lines[1].find("b plugins/b.yaml:1:9: ") == 0);
+  CHECK(lines[1].find(" (and 1 more)") != std::string::npos);
+  CHECK(lines[2].find("c plugins/c.yaml:2:1: not valid YAML: ") == 0);
+  CHECK(lines[3] ==
+        "d plugins/d.yaml:1:9: groups.d: http://*:80 is listened on twice; first by groups.own at "
+        "app.yaml:3:28");
+  CHECK(lines[4] == "e plugins/e.yaml: a directory, not a configuration file");
+  CHECK(lines[5] == "own plugins/own.yaml: group 'own' is defined twice; first at app.yaml:3:3");
+  CHECK(lines[6].find("z plugins/z.yaml:1:9: ") == 0);
+}
+
+TEST_CASE("groups over the most there may be are left out one by one, and are not unknown") {
+  std::string groups = "groups:\n";
+  for (int i = 0; i < 1023; ++i) groups += "  g" + std::to_string(i) + ": {plugin: p}\n";
+  const DropFolder folder(groups);
+  for (const char* name : {"x", "y", "z"}) folder.drop(name, "");
+  CHECK(folder.left_out() == Lines{"y plugins/y.yaml: more than 1024 groups",
+                                   "z plugins/z.yaml: more than 1024 groups"});
+}
+
+TEST_CASE("a mistake in the main file is an error, whatever becomes of those in dropped ones") {
+  const DropFolder folder("groups: {own: {plugin: p, count: 0}}\n");
+  folder.drop("a", "cuont: 2\n");
+  CHECK_THROWS_AS(folder.load_what_is_good(), ConfigError);
+}
+
+TEST_CASE("a folder of which nothing is known says why") {
+  const DropFolder folder;
+  CHECK(folder.load().left_out.folder == "is missing");
+  CHECK(folder.load_what_is_good().left_out.folder == "is missing");
+  folder.write("plugins", "a file");
+  CHECK(folder.load_what_is_good().left_out.folder == "cannot be read: Not a directory");
+  std::filesystem::remove(folder.path() / "plugins");
+  folder.drop("api", "");
+  CHECK(folder.load().left_out.folder.empty());
 }
 
 TEST_CASE("nothing dropped is looked at where the folder is not watched") {

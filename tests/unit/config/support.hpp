@@ -81,7 +81,6 @@ class TemporaryFolder {
     return lines;
   }
 
- private:
   std::string without_folder(std::string text) const {
     const std::string folder = path_.native() + "/";
     for (auto at = text.find(folder); at != std::string::npos; at = text.find(folder)) {
@@ -90,6 +89,7 @@ class TemporaryFolder {
     return text;
   }
 
+ private:
   std::filesystem::path path_;
 };
 

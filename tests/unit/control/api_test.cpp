@@ -63,6 +63,13 @@ TEST_CASE("a rollout survives the way through JSON, with null where there is not
   REQUIRE(value.at("result").as_string() == "rolled_back");
 }
 
+TEST_CASE("an abort is not offered where the daemon does not say that it would work") {
+  json::value value = to_json(sample_rollout());
+  REQUIRE(rollout_from_json(value).can_abort);
+  value.as_object().erase("can_abort");
+  REQUIRE_FALSE(rollout_from_json(value).can_abort);
+}
+
 TEST_CASE("releases and crashes survive the way through JSON, with their times in UTC") {
   for (const ReleaseSummary& release : sample_history()) {
     REQUIRE(release_from_json(through_text(to_json(release))) == release);

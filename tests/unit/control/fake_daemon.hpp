@@ -87,6 +87,7 @@ inline RolloutStatus sample_rollout() {
   rollout.elapsed = std::chrono::milliseconds(18'200);
   rollout.left = std::chrono::milliseconds(11'800);
   rollout.text = "the canary hello/0 is watched";
+  rollout.can_abort = true;
   return rollout;
 }
 

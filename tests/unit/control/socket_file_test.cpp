@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <fstream>
 #include <optional>
+#include <thread>
 
 #include "fake_daemon.hpp"
 #include "raw_client.hpp"
@@ -69,6 +71,22 @@ TEST_CASE("a second daemon on the same path is refused and told the first one's 
                       Catch::StartsWith(fmt::format("another appserverd (pid {}) is running on {};",
                                                     ::getpid(), first.path().native())));
   RawClient client(first.path());
+}
+
+TEST_CASE("a lock that a killed daemon's child holds for a moment is waited for") {
+  const TemporaryFolder folder;
+  leave_behind(folder / "x.sock");
+  std::optional<appserver::os::Fd> held =
+      appserver::os::try_lock_file((folder / "x.sock").native() + ".lock");
+  REQUIRE(held);
+  std::thread child([&held] {
+    // Long enough to be met, and far below the bound.
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    held.reset();
+  });
+  SocketFile file(folder / "x.sock");
+  child.join();
+  RawClient client(file.path());
 }
 
 TEST_CASE("a socket that answers is not taken over even where its lock is lost") {

@@ -255,6 +255,21 @@ TEST_CASE("what a killed add left behind is removed when the store opens, and bu
   CHECK(files_in(directory) == std::vector{build.file});
 }
 
+TEST_CASE("a store on a disk that cannot be written is read, and touches nothing") {
+  const Folder folder;
+  const auto directory = folder / "store";
+  CHECK_FALSE(fs::exists(directory));
+  CHECK_FALSE(Store(directory, os::Access::read_only).holds(Build{}));
+  CHECK_FALSE(fs::exists(directory));
+  const auto build = Store(directory).add(make_plugin(folder, "x"));
+  write(directory / ".incoming-abc", "half");
+  const auto before = files_in(directory);
+  Store store(directory, os::Access::read_only);
+  CHECK(store.holds(build));
+  store.collect({}, 0);
+  CHECK(files_in(directory) == before);
+}
+
 TEST_CASE("an add that is killed at any moment leaves a store that works") {
   const Folder folder;
   const auto directory = folder / "store";
@@ -350,4 +365,34 @@ TEST_CASE("collecting keeps the newest builds and those that are named") {
     CHECK(left() == "134");
   }
   CHECK(fs::exists(folder / "store/README"));
+}
+
+TEST_CASE("builds of one plugin do not push out those of another, and those in use do not count") {
+  const Folder folder;
+  Store store(folder / "store");
+  const auto rare = store.add(fixture("exits_on_request"));
+  set_age(rare, std::chrono::hours(1000));
+  std::vector<Build> busy;
+  for (const auto* tail : {"0", "1", "2", "3"}) {
+    busy.push_back(store.add(make_plugin(folder, tail)));
+    set_age(busy.back(), std::chrono::hours(10 - static_cast<int>(busy.size())));
+  }
+  REQUIRE(rare.name != busy[0].name);
+  store.collect(std::vector{busy[3].sha256}, 1);
+  CHECK(store.holds(rare));
+  CHECK(store.holds(busy[3]));
+  CHECK(store.holds(busy[2]));
+  CHECK_FALSE(store.holds(busy[1]));
+  CHECK_FALSE(store.holds(busy[0]));
+}
+
+TEST_CASE("what an add() or a removal that was cut off has left is collected") {
+  const Folder folder;
+  Store store(folder / "store");
+  const auto build = store.add(make_plugin(folder, "one"));
+  const auto rest = folder / "store" / std::string(64, 'a');
+  fs::create_directory(rest);
+  store.collect({}, 100);
+  CHECK_FALSE(fs::exists(rest));
+  CHECK(store.holds(build));
 }

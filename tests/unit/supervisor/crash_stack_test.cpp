@@ -3,9 +3,12 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 #include <stdlib.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <catch2/catch.hpp>
 #include <csignal>
 #include <cstring>
@@ -13,6 +16,7 @@
 #include <fstream>
 #include <string>
 
+#include "os/fd.hpp"
 #include "plugin/load.hpp"
 
 using namespace appserver;
@@ -136,6 +140,20 @@ TEST_CASE("a module that cannot be read gives its name and the place, without a 
   crash.module(0x1000, 0x2000, path);
   const auto name = std::filesystem::path(path).filename().native();
   CHECK(describe_crash(crash.note).frames == std::vector<std::string>{name + "+0x234"});
+}
+
+TEST_CASE("what is no file of code is not even opened") {
+  const ShortPath folder;
+  const std::string path = folder / "pipe.so";
+  REQUIRE(::mkfifo(path.c_str(), 0644) == 0);
+  const os::Fd events(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+  REQUIRE(::inotify_add_watch(events.get(), path.c_str(), IN_OPEN) >= 0);
+  Note crash(SIGSEGV);
+  crash.frame(0x1234);
+  crash.module(0x1000, 0x2000, path);
+  describe_crash(crash.note);
+  std::array<char, 256> event;
+  CHECK(::read(events.get(), event.data(), event.size()) < 0);
 }
 
 TEST_CASE("garbage in a note stays within its bounds and on its lines") {

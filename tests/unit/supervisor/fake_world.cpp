@@ -101,7 +101,7 @@ void FakeWorld::carry_out(const effect::Drain& drain) {
     worker.draining = true;
     const auto successor = workers_.find(drain.successor);
     // A group that was only being added goes whole, and nothing is retired.
-    const bool to_sibling = queues_.contains(worker.slot) ||
+    const bool to_sibling = queues_.contains(worker.slot) || recycling_ == worker.slot ||
                             (roll_ && (roll_->policy.stop_first || policy_.count == 0));
     if (drain.successor == 0) {
       // With no slots left to go to, siblings that drain in a moment are no help.
@@ -126,7 +126,8 @@ void FakeWorld::carry_out(const effect::Signal& signal) {
   Worker& worker = workers_.at(signal.worker);
   expect(!worker.killed, "a worker is killed twice");
   if (signal.signal == SIGABRT) {
-    expect(worker.stalled && !worker.aborted, "SIGABRT to a worker that turns, or a second time");
+    expect((worker.stalled || !worker.serves) && !worker.aborted,
+           "SIGABRT to a worker that turns, or a second time");
     worker.aborted = true;
     worker.moves_at.reset();
     plan(signal.worker, random(3) == 0 ? Will::nothing : Will::end, kKillTime);

@@ -20,7 +20,8 @@ constexpr milliseconds kPatience{60'000};
 
 milliseconds FakeWorld::slot_time() const {
   return policy_.start_timeout + policy_.min_ready + policy_.drain_timeout +
-         GroupMachine::kDrainGrace + 2 * kKillTime + RestartPolicy::kCap;
+         GroupMachine::kDrainGrace + GroupMachine::kStartAbortGrace + 2 * kKillTime +
+         RestartPolicy::kCap;
 }
 
 void FakeWorld::expect(bool kept, const std::string& promise) {
@@ -117,9 +118,11 @@ void FakeWorld::recycle_one() {
   const WorkerId worker = random_worker(true);
   if (worker == 0) return;
   const bool can = machine_.can_recycle(worker);
+  const bool stop_first = random(3) == 0;
   if (can) recycling_ = workers_.at(worker).slot;
-  note(fmt::format("recycle w{}", worker));
-  apply(machine_.recycle(worker, now_));
+  if (can && stop_first) down_.insert(*recycling_);
+  note(fmt::format("recycle w{}{}", worker, stop_first ? ", stop-first" : ""));
+  apply(machine_.recycle(worker, stop_first, now_));
   expect(can == recycling_.has_value() || !can, "a recycling did not begin");
 }
 

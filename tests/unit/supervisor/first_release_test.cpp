@@ -297,7 +297,7 @@ TEST_CASE("a restart takes a release back that nobody has confirmed, and says so
   site.start();
   Release waiting = committed(site);
   waiting.number = 2;
-  waiting.result = "waits for a confirm";
+  waiting.result = supervisor::kWaitsForConfirm;
   waiting.good = false;
   site.archive().releases.write(waiting);
   CHECK(site.start().number == 1);

@@ -84,7 +84,7 @@ TEST_CASE("a canary that crashes while it is held, or waits, is a failure") {
   CHECK(group.wait() == 0ms);
   CHECK(group.judged(CanaryAction::proceed) == kNothing);
   CHECK(group.after(0ms) == Lines{"spawn w5 s0 r1"});
-  CHECK(group.after(10s) == Lines{"signal 9 w5: not ready within start_timeout (10000 ms)"});
+  CHECK(group.after(10s) == Lines{"signal 6 w5: not ready within start_timeout (10000 ms)"});
   CHECK(group.gone(5) == Lines{"restart s0 in 250ms", "roll partial: slot 0: SIGSEGV"});
 }
 

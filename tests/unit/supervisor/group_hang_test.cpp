@@ -123,3 +123,57 @@ TEST_CASE("a stop ends a worker that hangs in time") {
   CHECK(group.after(GroupMachine::kAbortGrace) == Lines{"signal 9 w1: it did not die of SIGABRT"});
   CHECK(group.gone(1) == Lines{"stopped"});
 }
+
+TEST_CASE("a worker that hangs at its start dies of SIGABRT, then of SIGKILL, and is restarted") {
+  Driver group(group_of(1));
+  group.start(1);
+  const std::string why = "not ready within start_timeout (10000 ms)";
+  CHECK(group.after(10s) == Lines{"signal 6 w1: " + why});
+  INFO("what it says now comes too late");
+  CHECK(group.ready(1) == kNothing);
+  CHECK(group.wait() == GroupMachine::kStartAbortGrace);
+  SECTION("SIGABRT is enough") {}
+  SECTION("SIGABRT is not enough") {
+    CHECK(group.after(GroupMachine::kStartAbortGrace) ==
+          Lines{"signal 9 w1: it did not die of SIGABRT"});
+  }
+  CHECK(group.gone(1, "hang") == Lines{"restart s0 in 0ms"});
+  CHECK(group.after(0ms) == Lines{"spawn w2 s0 r1"});
+}
+
+TEST_CASE(
+    "a successor that hangs at its start fails the rollout at once, which then waits for its end") {
+  Driver group(group_of(1));
+  group.start_all();
+  group.roll(2, group_of(1));
+  const std::string why = "not ready within start_timeout (10000 ms)";
+  CHECK(group.after(10s) ==
+        Lines{"signal 6 w2: " + why, "failed s0 w2: " + why, "reverting s0 w0: slot 0: " + why});
+  CHECK(group.ready(2) == kNothing);
+  CHECK(group.machine.ready_count() == 1);
+  SECTION("SIGABRT is enough") {}
+  SECTION("SIGABRT is not enough") {
+    CHECK(group.wait() == GroupMachine::kStartAbortGrace);
+    CHECK(group.after(GroupMachine::kStartAbortGrace) ==
+          Lines{"signal 9 w2: it did not die of SIGABRT"});
+  }
+  SECTION("the daemon stops: it gets no grace") {
+    CHECK(group.stop(false) == Lines{"roll stopped: the daemon is stopping",
+                                     "drain w1 to w0 20000ms",
+                                     "signal 9 w2: the group is stopping"});
+    return;
+  }
+  CHECK(group.gone(2, "hang") == Lines{"roll rolled_back: slot 0: " + why});
+}
+
+TEST_CASE("a probe that is not answered says nothing of a hang: no stack is asked for") {
+  GroupPolicy policy = group_of(1);
+  policy.probe = true;
+  Driver group(policy);
+  group.start_all();
+  group.roll(2, policy);
+  group.ready(2);
+  const std::string why = "its probe was not answered within start_timeout (10000 ms)";
+  CHECK(group.after(10s) == Lines{"failed s0 w2: " + why, "signal 9 w2: it failed to become ready",
+                                  "reverting s0 w0: slot 0: " + why});
+}

@@ -148,7 +148,7 @@ TEST_CASE("queues that nobody can empty are closed when a worker had the time to
   group.gone(2);
   CHECK(group.wait() == 10s);
   SECTION("none does") {
-    CHECK(group.after(10s) == Lines{"signal 9 w1: not ready within start_timeout (10000 ms)",
+    CHECK(group.after(10s) == Lines{"signal 6 w1: not ready within start_timeout (10000 ms)",
                                     "close all but 1", "roll done"});
   }
   SECTION("one does") {
@@ -250,4 +250,31 @@ TEST_CASE("a stop while slots are taken away ends everybody") {
   }
   CHECK(group.gone(1, "exit 0") == Lines{"stopped"});
   CHECK(group.wait() == -1ms);
+}
+
+TEST_CASE("a slot that is being taken away does not count as one that is missing") {
+  Driver group(group_of(3));
+  group.start_all();
+  group.resize(2, group_of(1));
+  CHECK(group.machine.ready_count() == 1);
+  CHECK(group.machine.is_doomed(1));
+  CHECK_FALSE(group.machine.is_doomed(0));
+  CHECK(group.machine.all_ready());
+  SECTION("one that stays does") {
+    group.gone(1);
+    CHECK_FALSE(group.machine.all_ready());
+  }
+  SECTION("one that fails on its way out does not") {
+    group.gone(2);
+    CHECK(group.machine.all_ready());
+  }
+}
+
+TEST_CASE("a slot that may still stay counts until the rollout is past its return") {
+  Driver group(group_of(2));
+  group.start_all();
+  group.roll(2, group_of(1));
+  group.gone(2);
+  CHECK_FALSE(group.machine.is_doomed(1));
+  CHECK_FALSE(group.machine.all_ready());
 }

@@ -39,7 +39,8 @@ class Driver final {
   Lines judged(CanaryAction action, const std::string& why = {}) {
     return lines(machine.canary_judged(action, why, now));
   }
-  Lines recycle(WorkerId worker) { return lines(machine.recycle(worker, now)); }
+  Lines recycle(WorkerId worker) { return lines(machine.recycle(worker, false, now)); }
+  Lines recycle_stop_first(WorkerId worker) { return lines(machine.recycle(worker, true, now)); }
   Lines suspect(WorkerId worker, const std::string& why) {
     return lines(machine.worker_suspect(worker, why, now));
   }

@@ -1,70 +1,19 @@
 #include "supervisor/release_log.hpp"
 
 #include <catch2/catch.hpp>
-#include <functional>
+#include <optional>
 #include <random>
 
 #include "record_files.hpp"
+#include "sample_releases.hpp"
 
 using namespace appserver;
 using namespace appserver::supervisor::test;
-using Catch::Matchers::Contains;
 using supervisor::Release;
 using supervisor::ReleaseLog;
 namespace fs = std::filesystem;
 
 namespace {
-
-supervisor::GroupReleasePtr make_group(std::uint64_t number, const std::string& name) {
-  auto group = std::make_shared<supervisor::GroupRelease>();
-  group->number = number;
-  group->config.name = name;
-  group->config.plugin = "/srv/plugins/bytes \xff\xfe.so";
-  group->config.count = 3;
-  group->config.settings = R"({"colour":"green"})";
-  group->file_count = 2;
-  group->build = {std::string(64, 'a'),  "c0ffee",       "shop", "1.2.0", "0.1.0", "1.0",
-                  "/store/shop \xff.so", 123'456'789'012};
-  return group;
-}
-
-Release make_release(std::uint64_t number, const std::string& result = "committed") {
-  Release release;
-  release.number = number;
-  release.origin = number / 2;
-  release.when =
-      std::chrono::system_clock::time_point(std::chrono::milliseconds(1'795'000'000'123));
-  release.who = "appserverctl (uid 0, pid 4711)";
-  release.what = "shop aaaaaaa -> bbbbbbb";
-  release.result = result;
-  release.good = result == "committed";
-  release.took = std::chrono::milliseconds(1234);
-  release.groups = {make_group(number, "shop"), make_group(1, "jobs")};
-  return release;
-}
-
-bool same(const supervisor::GroupRelease& one, const supervisor::GroupRelease& other) {
-  const auto build = [](const plugin::Build& b) {
-    return std::tie(b.sha256, b.build_id, b.name, b.version, b.sdk, b.abi, b.file, b.size);
-  };
-  return one.number == other.number && one.config == other.config &&
-         one.file_count == other.file_count && build(one.build) == build(other.build);
-}
-
-bool same(const Release& one, const Release& other) {
-  const auto plain = [](const Release& r) {
-    return std::tie(r.number, r.origin, r.when, r.who, r.what, r.result, r.good, r.took);
-  };
-  return plain(one) == plain(other) &&
-         std::equal(one.groups.begin(), one.groups.end(), other.groups.begin(), other.groups.end(),
-                    [](const auto& a, const auto& b) { return same(*a, *b); });
-}
-
-std::vector<std::uint64_t> numbers(const ReleaseLog& log) {
-  std::vector<std::uint64_t> found;
-  for (const Release& release : log.all()) found.push_back(release.number);
-  return found;
-}
 
 config::Config make_config() {
   config::Config config;
@@ -73,16 +22,6 @@ config::Config make_config() {
   config.groups[0].name = "shop";
   config.groups[1].name = "jobs";
   return config;
-}
-
-// Three releases, the second of which is committed.
-ReleaseLog make_log(const fs::path& directory) {
-  ReleaseLog log(directory);
-  log.write(make_release(1));
-  log.write(make_release(2));
-  log.commit(2, "fingerprint");
-  log.write(make_release(3, "rolled back: it crashed"));
-  return log;
 }
 
 }  // namespace
@@ -140,190 +79,6 @@ TEST_CASE("records hold secrets: nobody else can read them") {
   CHECK(mode_of(folder / "releases") == 0700);
 }
 
-TEST_CASE("a folder that is not ours to use is refused, with its name") {
-  const Folder folder;
-  SECTION("a file") {
-    write(folder / "releases", "");
-    CHECK_THROWS_WITH(ReleaseLog(folder / "releases"),
-                      Contains("releases") && Contains("daemon.state_dir"));
-  }
-  SECTION("a link to a folder") {
-    fs::create_directory(folder / "elsewhere");
-    fs::create_symlink(folder / "elsewhere", folder / "releases");
-    CHECK_THROWS_AS(ReleaseLog(folder / "releases"), os::SystemError);
-  }
-  SECTION("somebody else's") {
-    if (::geteuid() != 0) return;
-    fs::create_directory(folder / "releases");
-    REQUIRE(::chown((folder / "releases").c_str(), 65534, 65534) == 0);
-    CHECK_THROWS_WITH(ReleaseLog(folder / "releases"), Contains("must belong to the user"));
-  }
-}
-
-TEST_CASE("a record that cannot be used is named and left alone, and the others are read") {
-  const Folder folder;
-  const fs::path directory = folder / "releases";
-  make_log(directory);
-  const fs::path file = directory / "3.json";
-  const std::string good = read(file);
-  const auto replace = [&](const std::string& what, const std::string& by) {
-    std::string text = good;
-    const auto at = text.find(what);
-    REQUIRE(at != std::string::npos);
-    write(file, text.replace(at, what.size(), by));
-  };
-  std::string why;
-  SECTION("cut short") {
-    write(file, good.substr(0, good.size() / 2));
-    why = "not a whole JSON document";
-  }
-  SECTION("empty") {
-    write(file, "");
-    why = "not a whole JSON document";
-  }
-  SECTION("more than a record") {
-    write(file, good + "{}");
-    why = "not a whole JSON document";
-  }
-  SECTION("another document") {
-    write(file, "[1, 2]");
-    why = "expected an object";
-  }
-  SECTION("of another version") {
-    replace("\"version\":1", "\"version\":2");
-    why = "of version 2, which this appserverd (version 1) does not know";
-  }
-  SECTION("without a key") {
-    replace("\"when_ms\"", "\"whem_ms\"");
-    why = "when_ms: missing";
-  }
-  SECTION("a time that no clock can hold") {
-    replace("1795000000123", "9223372036854775807");
-    why = "when_ms: too large";
-  }
-  SECTION("a value of another kind deep inside") {
-    replace("\"sdk\":\"0.1.0\"", "\"sdk\":1");
-    why = "groups[0].build.sdk: expected a string";
-  }
-  SECTION("a group that cannot be read") {
-    replace("\"settings\"", "\"sittings\"");
-    why = "cannot be used";
-  }
-  SECTION("the record of another number") {
-    write(file, read(directory / "2.json"));
-    why = "number: not that of the file's name";
-  }
-  SECTION("larger than any record") {
-    write(file, good + std::string((16 << 20) + 1 - good.size(), ' '));
-    why = "larger than 16777216 bytes";
-  }
-  SECTION("a folder") {
-    fs::remove(file);
-    fs::create_directory(file);
-    why = "Is a directory";
-  }
-  SECTION("a FIFO") {
-    fs::remove(file);
-    REQUIRE(::mkfifo(file.c_str(), 0600) == 0);
-    why = "not a whole JSON document";
-  }
-  const auto before = contents(directory);
-  const ReleaseLog log(directory);
-  REQUIRE(log.problems().size() == 1);
-  CHECK_THAT(log.problems().front(),
-             Contains(file.native()) && Contains(why) &&
-                 Contains("restore it from a backup, or move it elsewhere"));
-  CHECK(numbers(log) == std::vector<std::uint64_t>{1, 2});
-  CHECK(same(log.committed()->release, make_release(2)));
-  CHECK(log.next_number() == 4);
-  CHECK(contents(directory) == before);
-  CHECK(fs::exists(file));
-}
-
-TEST_CASE("a committed record that is damaged is told, and its number is not given again") {
-  const Folder folder;
-  const fs::path directory = folder / "releases";
-  {
-    ReleaseLog log = make_log(directory);
-    log.write(make_release(4));
-    log.commit(4, "x");
-  }
-  SECTION("damaged") { write(directory / "4.json", "{"); }
-  SECTION("removed by hand") { fs::remove(directory / "4.json"); }
-  const ReleaseLog log(directory);
-  CHECK_FALSE(log.committed());
-  CHECK_THAT(log.problems().back(), Contains("current.json") && Contains("release 4"));
-  CHECK(log.next_number() == 5);
-}
-
-TEST_CASE("a damaged note of what is committed is told, and kept aside by the next commit") {
-  const Folder folder;
-  const fs::path directory = folder / "releases";
-  make_log(directory);
-  std::string text;
-  SECTION("cut short") { text = read(directory / "current.json").substr(0, 5); }
-  SECTION("empty") {}
-  SECTION("a number that is none") { text = R"({"version":1,"number":0,"asked_for":""})"; }
-  SECTION("a number beyond all") {
-    text = R"({"version":1,"number":18446744073709551615,"asked_for":""})";
-  }
-  SECTION("of a later version") { text = R"({"version":2,"number":1,"asked_for":""})"; }
-  write(directory / "current.json", text);
-  {
-    ReleaseLog log(directory);
-    CHECK_FALSE(log.committed());
-    REQUIRE(log.problems().size() == 1);
-    CHECK_THAT(log.problems().front(), Contains("current.json") && Contains("roll back"));
-    CHECK(log.next_number() == 4);
-    CHECK(read(directory / "current.json") == text);
-    log.commit(1, "again");
-  }
-  const ReleaseLog log(directory);
-  CHECK(log.problems().empty());
-  CHECK(log.committed()->release.number == 1);
-  CHECK(read(directory / "current.json.damaged") == text);
-}
-
-TEST_CASE("files that are no records are named, ignored and left alone") {
-  const Folder folder;
-  const fs::path directory = folder / "releases";
-  make_log(directory);
-  for (const char* name : {"notes.txt", "03.json", "4.json.bak", "-4.json", "0.json", ".json",
-                           "99999999999999999999.json", "1000000000000000.json"}) {
-    write(directory / name, "x");
-  }
-  const auto before = contents(directory);
-  const ReleaseLog log(directory);
-  CHECK(log.problems().size() == 8);
-  for (const auto& problem : log.problems()) CHECK_THAT(problem, Contains("not a record"));
-  CHECK(log.next_number() == 4);
-  CHECK(log.committed());
-  CHECK(contents(directory) == before);
-}
-
-TEST_CASE("a folder full of rubbish does not flood the log") {
-  const Folder folder;
-  const fs::path directory = folder / "releases";
-  make_log(directory);
-  for (int i = 0; i < 50; ++i) write(directory / std::to_string(100 + i).append(".json"), "x");
-  const ReleaseLog log(directory);
-  CHECK(log.problems().size() == 21);
-  CHECK_THAT(log.problems().back(), Contains("more files like these"));
-  CHECK(log.next_number() == 150);
-  CHECK(log.committed());
-}
-
-TEST_CASE("what a killed write left is removed when the log opens") {
-  const Folder folder;
-  const fs::path directory = folder / "releases";
-  make_log(directory);
-  const auto before = contents(directory);
-  write(directory / ".incoming-a1b2c3", "{\"numb");
-  const ReleaseLog log(directory);
-  CHECK(log.problems().empty());
-  CHECK(contents(directory) == before);
-}
-
 TEST_CASE("only so many records are kept, and the committed one with them, however old") {
   const Folder folder;
   const fs::path directory = folder / "releases";
@@ -370,6 +125,42 @@ TEST_CASE("only so many records are kept, and the committed one with them, howev
     CHECK(log.all().size() == ReleaseLog::kKeep + 1);
     CHECK(ReleaseLog(directory).all().size() == ReleaseLog::kKeep + 1);
   }
+}
+
+TEST_CASE("what failed makes room first, but not what runs") {
+  const Folder folder;
+  const fs::path directory = folder / "releases";
+  ReleaseLog log(directory);
+  const auto add = [&](std::uint64_t number, const std::string& result) {
+    Release release;
+    release.number = number;
+    release.result = result;
+    release.good = result == "committed";
+    log.write(release);
+  };
+  for (std::uint64_t number = 1; number <= 10; ++number) add(number, "committed");
+  log.commit(10, "x");
+  add(11, std::string(supervisor::kWaitsForConfirm));
+  add(12, std::string(supervisor::kRunning));
+  for (std::uint64_t number = 13; number < 400; ++number) add(number, "rolled back: it failed");
+  CHECK(log.all().size() == ReleaseLog::kKeep + 1);
+  for (std::uint64_t number = 1; number <= 12; ++number) CHECK(log.find(number) != nullptr);
+  CHECK(log.find(13) == nullptr);
+  CHECK(log.find(399) != nullptr);
+  CHECK(ReleaseLog(directory).all().size() == ReleaseLog::kKeep + 1);
+}
+
+TEST_CASE("a record can be taken away, but not the committed one, and its number is not reused") {
+  const Folder folder;
+  const fs::path directory = folder / "releases";
+  ReleaseLog log = make_log(directory);
+  log.remove(3);
+  CHECK(numbers(log) == std::vector<std::uint64_t>{1, 2});
+  CHECK(log.next_number() == 4);
+  CHECK_FALSE(fs::exists(directory / "3.json"));
+  CHECK_THROWS(log.remove(2));
+  CHECK_THROWS(log.remove(3));
+  CHECK(numbers(log) == std::vector<std::uint64_t>{1, 2});
 }
 
 TEST_CASE("a log whose disk is full says so, and is as before on disk and in memory") {

@@ -52,11 +52,15 @@ struct Printer {
   std::string operator()(const rollout_effect::Preflight& e) const {
     return "preflight " + e.group;
   }
+  std::string operator()(const rollout_effect::Enter&) const { return "enter"; }
   std::string operator()(const rollout_effect::Roll& e) const {
     return fmt::format("{} {}", word(e.change), e.group);
   }
   std::string operator()(const rollout_effect::Revert& e) const {
     return fmt::format("revert {} {}", word(e.change), e.group);
+  }
+  std::string operator()(const rollout_effect::GiveUp& e) const {
+    return fmt::format("give up {}: {}", e.group, e.why);
   }
   std::string operator()(const rollout_effect::End& e) const { return "end " + e.group; }
   std::string operator()(const rollout_effect::Commit&) const { return "commit"; }
@@ -79,6 +83,7 @@ struct Driver {
   Lines begin() { return lines(machine.begin()); }
   Lines passed() { return lines(machine.preflighted({})); }
   Lines failed(const std::string& why) { return lines(machine.preflighted(why)); }
+  Lines entered(const std::string& why_not = {}) { return lines(machine.entered(why_not)); }
   Lines rolled(Outcome outcome, const std::string& why = {}) {
     return lines(machine.rolled(outcome, why));
   }
@@ -87,8 +92,9 @@ struct Driver {
   }
   Lines ended(const std::string& group) { return lines(machine.ended(group)); }
   Lines committed(const std::string& why_not = {}) { return lines(machine.committed(why_not)); }
-  Lines recorded() { return lines(machine.recorded()); }
+  Lines recorded(const std::string& problem = {}) { return lines(machine.recorded(problem)); }
   Lines abort(const std::string& why) { return lines(machine.abort(why)); }
+  Lines crash_looping(const std::string& group) { return lines(machine.crash_looping(group)); }
   Lines stop(const std::string& why) { return lines(machine.stop(why)); }
 
   RolloutMachine machine;
@@ -100,17 +106,21 @@ const std::vector<PlannedChange> kTwoRolls{{"a", Change::roll}, {"b", Change::ro
 void pass_all(Driver& rollout, int preflights) {
   rollout.begin();
   for (int count = 0; count < preflights; ++count) rollout.passed();
+  rollout.entered();
 }
 
 }  // namespace
 
-TEST_CASE("every group passes its preflight before anything is touched, then each is rolled") {
+TEST_CASE("every group passes its preflight and the history tells of it, then each is rolled") {
   Driver rollout(kTwoRolls);
   CHECK(rollout.begin() == Lines{"preflight a"});
   CHECK(rollout.machine.group() == "a");
   CHECK(rollout.passed() == Lines{"preflight b"});
   CHECK(rollout.machine.state() == State::preflight);
-  CHECK(rollout.passed() == Lines{"roll a"});
+  CHECK(rollout.passed() == Lines{"enter"});
+  CHECK(rollout.machine.state() == State::entering);
+  CHECK(rollout.machine.group().empty());
+  CHECK(rollout.entered() == Lines{"roll a"});
   CHECK(rollout.machine.group() == "a");
   CHECK(rollout.rolled(Outcome::done) == Lines{"roll b"});
   CHECK(rollout.rolled(Outcome::done) == Lines{"commit"});
@@ -151,7 +161,8 @@ TEST_CASE("groups are carried out in the plan's order, and those that go end aft
   INFO("what runs no new code needs no preflight");
   CHECK(rollout.begin() == Lines{"preflight old"});
   CHECK(rollout.passed() == Lines{"preflight new"});
-  CHECK(rollout.passed() == Lines{"roll old"});
+  CHECK(rollout.passed() == Lines{"enter"});
+  CHECK(rollout.entered() == Lines{"roll old"});
   CHECK(rollout.rolled(Outcome::done) == Lines{"resize wide"});
   CHECK(rollout.rolled(Outcome::done) == Lines{"add new"});
   CHECK(rollout.rolled(Outcome::done) == Lines{"commit"});
@@ -166,7 +177,8 @@ TEST_CASE("groups are carried out in the plan's order, and those that go end aft
 
 TEST_CASE("groups that only go are committed first, too") {
   Driver rollout({{"a", Change::remove}});
-  CHECK(rollout.begin() == Lines{"commit"});
+  CHECK(rollout.begin() == Lines{"enter"});
+  CHECK(rollout.entered() == Lines{"commit"});
   SECTION("written") { CHECK(rollout.committed() == Lines{"end a"}); }
   SECTION("not written: nothing has changed") {
     CHECK(rollout.committed("disk full") == Lines{"record: disk full"});
@@ -237,6 +249,41 @@ TEST_CASE("a release that cannot be written goes back, and what was to end stays
   CHECK(rollout.recorded() == Lines{"rolled back: disk full"});
 }
 
+TEST_CASE("a rollout that the history cannot tell of is refused, and nothing is touched") {
+  Driver rollout(kTwoRolls);
+  rollout.begin();
+  rollout.passed();
+  rollout.passed();
+  SECTION("the file system hangs, and comes back too late") {
+    CHECK(rollout.entered("that takes longer than 120 s") ==
+          Lines{"refused: that takes longer than 120 s"});
+    CHECK(rollout.entered() == kNothing);
+  }
+  SECTION("it is aborted meanwhile") {
+    CHECK(rollout.abort("aborted by ann") == Lines{"refused: aborted by ann"});
+    CHECK(rollout.entered() == kNothing);
+  }
+  CHECK(rollout.machine.state() == State::over);
+}
+
+TEST_CASE("a commit that was given up and comes through late changes nothing any more") {
+  Driver rollout({{"a", Change::roll}});
+  pass_all(rollout, 1);
+  rollout.rolled(Outcome::done);
+  CHECK(rollout.committed("that takes longer than 120 s") == Lines{"revert roll a"});
+  CHECK(rollout.committed() == kNothing);
+  CHECK(rollout.reverted(Outcome::done) == Lines{"record: that takes longer than 120 s"});
+  CHECK(rollout.committed() == kNothing);
+}
+
+TEST_CASE("a failure that cannot be recorded ends all the same, and says so") {
+  Driver rollout({{"a", Change::roll}});
+  pass_all(rollout, 1);
+  rollout.rolled(Outcome::rolled_back, "slot 0: exit 1");
+  CHECK(rollout.recorded("disk full") == Lines{"rolled back: a: slot 0: exit 1; disk full"});
+  CHECK(rollout.recorded() == kNothing);
+}
+
 TEST_CASE("a rollout that cut connections is never called done") {
   Driver rollout({{"a", Change::roll}});
   pass_all(rollout, 1);
@@ -274,6 +321,7 @@ TEST_CASE("an abort before the first group rolls is a refusal, later the group m
   SECTION("rolling") {
     rollout.passed();
     rollout.passed();
+    rollout.entered();
     CHECK(rollout.abort("aborted by ann") == kNothing);
     CHECK(rollout.machine.state() == State::rolling);
     CHECK(rollout.rolled(Outcome::rolled_back, "aborted by ann") ==
@@ -285,19 +333,27 @@ TEST_CASE("a stop ends a rollout at every point, once, and nothing follows") {
   Driver rollout({{"a", Change::roll}, {"b", Change::roll}, {"c", Change::remove}});
   rollout.begin();
   SECTION("preflight") {}
+  SECTION("entering") {
+    rollout.passed();
+    rollout.passed();
+    CHECK(rollout.machine.state() == State::entering);
+  }
   SECTION("rolling") {
     rollout.passed();
     rollout.passed();
+    rollout.entered();
   }
   SECTION("committing") {
     rollout.passed();
     rollout.passed();
+    rollout.entered();
     rollout.rolled(Outcome::done);
     rollout.rolled(Outcome::done);
   }
   SECTION("removing") {
     rollout.passed();
     rollout.passed();
+    rollout.entered();
     rollout.rolled(Outcome::done);
     rollout.rolled(Outcome::done);
     rollout.committed();
@@ -305,17 +361,20 @@ TEST_CASE("a stop ends a rollout at every point, once, and nothing follows") {
   SECTION("reverting") {
     rollout.passed();
     rollout.passed();
+    rollout.entered();
     rollout.rolled(Outcome::done);
     rollout.rolled(Outcome::rolled_back, "x");
   }
   SECTION("recording") {
     rollout.passed();
     rollout.passed();
+    rollout.entered();
     rollout.rolled(Outcome::rolled_back, "x");
   }
   CHECK(rollout.stop("the daemon is stopping") == Lines{"stopped: the daemon is stopping"});
   CHECK(rollout.stop("again") == kNothing);
   CHECK(rollout.passed() == kNothing);
+  CHECK(rollout.entered() == kNothing);
   CHECK(rollout.rolled(Outcome::stopped) == kNothing);
   CHECK(rollout.reverted(Outcome::stopped) == kNothing);
   CHECK(rollout.committed() == kNothing);
@@ -336,4 +395,69 @@ TEST_CASE("a group that was stopped ends the rollout as stopped") {
     CHECK(rollout.reverted(Outcome::stopped, "the daemon is stopping") ==
           Lines{"stopped: the daemon is stopping"});
   }
+}
+
+TEST_CASE("a group that crash-loops after its turn takes the rollout back that still runs") {
+  Driver rollout({{"a", Change::roll}, {"b", Change::roll}, {"c", Change::roll}});
+  pass_all(rollout, 3);
+  rollout.rolled(Outcome::done);
+  CHECK(rollout.crash_looping("a") == Lines{"give up b: a: it crash-loops since it was rolled"});
+  CHECK(rollout.machine.gives_up());
+  CHECK(rollout.machine.state() == State::rolling);
+  CHECK(rollout.crash_looping("a") == kNothing);
+  SECTION("the group that rolls goes back") {
+    CHECK(rollout.rolled(Outcome::rolled_back, "told to") == Lines{"revert roll a"});
+  }
+  SECTION("the group that rolls was past that point") {
+    CHECK(rollout.rolled(Outcome::done) == Lines{"revert roll b"});
+    CHECK(rollout.reverted(Outcome::done) == Lines{"revert roll a"});
+  }
+  CHECK(rollout.crash_looping("b") == kNothing);
+  CHECK(rollout.reverted(Outcome::done) == Lines{"record: a: it crash-loops since it was rolled"});
+  CHECK(rollout.recorded() == Lines{"rolled back: a: it crash-loops since it was rolled"});
+}
+
+TEST_CASE("an added group goes when one before it crash-loops, rolled back or not") {
+  Driver rollout({{"a", Change::roll}, {"b", Change::add}});
+  pass_all(rollout, 2);
+  rollout.rolled(Outcome::done);
+  rollout.crash_looping("a");
+  const auto outcome = GENERATE(Outcome::rolled_back, Outcome::done);
+  CHECK(rollout.rolled(outcome) == Lines{"revert add b"});
+  CHECK(rollout.reverted(Outcome::done) == Lines{"revert roll a"});
+}
+
+TEST_CASE("a group that the rollout gave no new code says nothing against it") {
+  Driver rollout({{"old", Change::keep},
+                  {"wide", Change::resize},
+                  {"a", Change::roll},
+                  {"b", Change::roll},
+                  {"gone", Change::remove}});
+  pass_all(rollout, 2);
+  rollout.rolled(Outcome::done);
+  for (const char* name : {"old", "wide", "a", "b", "gone", "other"}) {
+    CHECK(rollout.crash_looping(name) == kNothing);
+    CHECK_FALSE(rollout.machine.has_new_code_in(name));
+  }
+  CHECK(rollout.rolled(Outcome::done) == Lines{"roll b"});
+}
+
+TEST_CASE("a crash-loop while the release is committed, or after it, stops nothing") {
+  Driver rollout({{"a", Change::roll}, {"b", Change::remove}});
+  pass_all(rollout, 1);
+  rollout.rolled(Outcome::done);
+  CHECK(rollout.crash_looping("a") == kNothing);
+  CHECK(rollout.machine.has_new_code_in("a"));
+  CHECK(rollout.committed() == Lines{"end b"});
+  CHECK(rollout.crash_looping("a") == kNothing);
+  CHECK(rollout.ended("b") == Lines{"done"});
+  CHECK(rollout.crash_looping("a") == kNothing);
+}
+
+TEST_CASE("a stop ends a rollout that gives up, too") {
+  Driver rollout(kTwoRolls);
+  pass_all(rollout, 2);
+  rollout.rolled(Outcome::done);
+  rollout.crash_looping("a");
+  CHECK(rollout.rolled(Outcome::stopped, "stopping") == Lines{"stopped: stopping"});
 }

@@ -48,6 +48,7 @@ class Fleet final {
     const int stop_at = below(8) == 0 ? static_cast<int>(below(200)) : -1;
     for (int step = 0; step < kMostSteps && !result_ && broken_.empty(); ++step) {
       for (auto& [name, world] : worlds_) pass(name, *world);
+      if (below(50) == 0) crash_loop();
       if (step == abort_at) abort();
       if (step == stop_at) stop();
       answer();
@@ -58,9 +59,10 @@ class Fleet final {
 
   const std::string& broken() const { return broken_; }
   RolloutResult result() const { return *result_; }
+  bool crash_looped() const { return crash_looped_; }
 
  private:
-  enum class Question { none, preflight, commit, record };
+  enum class Question { none, preflight, enter, commit, record };
 
   std::uint32_t below(std::uint32_t limit) { return static_cast<std::uint32_t>(random_() % limit); }
   void expect(bool kept, const std::string& promise) {
@@ -103,8 +105,21 @@ class Fleet final {
     const auto group = worlds_.find(machine_->group());
     if (state == RolloutMachine::State::rolling && group != worlds_.end()) group->second->abort();
     const RolloutEffects effects = machine_->abort("somebody");
-    expect(effects.empty() || state == RolloutMachine::State::preflight,
-           "an abort refuses what has begun");
+    const bool untouched =
+        state == RolloutMachine::State::preflight || state == RolloutMachine::State::entering;
+    expect(effects.empty() || untouched, "an abort refuses what has begun");
+    apply(effects);
+  }
+
+  // Of any group, whatever it does.
+  void crash_loop() {
+    if (plan_.empty()) return;
+    const std::string name = plan_[below(static_cast<std::uint32_t>(plan_.size()))].group;
+    const bool counts = machine_->state() == RolloutMachine::State::rolling &&
+                        machine_->has_new_code_in(name) && !crash_looped_;
+    const RolloutEffects effects = machine_->crash_looping(name);
+    expect(effects.empty() != counts, "a crash-loop counts for nothing, or counts twice");
+    crash_looped_ = crash_looped_ || counts;
     apply(effects);
   }
 
@@ -120,11 +135,14 @@ class Fleet final {
     switch (std::exchange(question_, Question::none)) {
       case Question::preflight:
         return apply(machine_->preflighted(why_not));
+      case Question::enter:
+        entered_ = entered_ || why_not.empty();
+        return apply(machine_->entered(why_not));
       case Question::commit:
         committed_ = committed_ || why_not.empty();
         return apply(machine_->committed(why_not));
       case Question::record:
-        return apply(machine_->recorded());
+        return apply(machine_->recorded(why_not));
       case Question::none:
         break;
     }
@@ -161,7 +179,13 @@ class Fleet final {
     question_ = Question::preflight;
   }
 
+  void carry_out(const rollout_effect::Enter&) {
+    expect(!dry_run_ && !entered_ && rolls_ == 0, "the history is told at the wrong time");
+    question_ = Question::enter;
+  }
+
   void carry_out(const rollout_effect::Roll& roll) {
+    expect(entered_, "a group is rolled that the history does not tell of");
     expect(!dry_run_ && !committed_, "a group is rolled that must not be");
     expect(plan_of(roll.group).change == roll.change, "a group is rolled against the plan");
     expect(rolling_.empty(), "two groups are rolled together");
@@ -189,6 +213,11 @@ class Fleet final {
                 revert.change == Change::resize ? Replace::none : Replace::all);
   }
 
+  void carry_out(const rollout_effect::GiveUp& give_up) {
+    expect(give_up.group == rolling_ && !rolling_.empty(), "a group gives up that does not roll");
+    worlds_.at(give_up.group)->abort();
+  }
+
   void carry_out(const rollout_effect::End& end) {
     expect(committed_, "a group ends before the release is committed");
     expect(plan_of(end.group).change == Change::remove, "a group ends that is to stay");
@@ -196,6 +225,8 @@ class Fleet final {
   }
 
   void carry_out(const rollout_effect::Commit&) {
+    expect(!crash_looped_, "a release is committed that crash-loops");
+    expect(entered_, "a release is committed that the history did not tell of");
     expect(++commits_ == 1, "a release is committed twice");
     for (const PlannedChange& each : plan_) {
       const bool untouched = each.change == Change::keep || each.change == Change::remove;
@@ -226,8 +257,9 @@ class Fleet final {
     expect((*result_ == RolloutResult::stopped) == stopping_, "only a stop ends as stopped");
     if (!stopping_) check_result();
     for (const RolloutEffects& late :
-         {machine_->committed({}), machine_->recorded(), machine_->preflighted({}),
-          machine_->rolled(Outcome::done, {}), machine_->stop("late"), machine_->abort("late")})
+         {machine_->committed({}), machine_->recorded({}), machine_->entered({}),
+          machine_->preflighted({}), machine_->rolled(Outcome::done, {}), machine_->stop("late"),
+          machine_->abort("late")})
       expect(late.empty(), "something follows the end");
   }
 
@@ -295,9 +327,11 @@ class Fleet final {
   int rolls_ = 0;
   int commits_ = 0;
   bool dry_run_ = false;
+  bool entered_ = false;
   bool committed_ = false;
   bool stopping_ = false;
   bool stuck_ = false;
+  bool crash_looped_ = false;  // and the rollout was to fail for it
   bool cut_ = false;
   std::optional<RolloutResult> result_;
   std::string broken_;
@@ -315,16 +349,19 @@ TEST_CASE("whatever groups do, a rollout is whole or it never was") {
   const std::uint64_t first = number_from("ROLLOUT_MODEL_SEED", 70'000);
   const std::uint64_t sequences = number_from("ROLLOUT_MODEL_COUNT", kSequences);
   std::map<RolloutResult, std::uint64_t> results;
+  std::uint64_t crash_looped = 0;
   for (std::uint64_t seed = first; seed < first + sequences; ++seed) {
     INFO("ROLLOUT_MODEL_SEED=" << seed << " ROLLOUT_MODEL_COUNT=1");
     Fleet fleet(seed);
     fleet.run();
     REQUIRE(fleet.broken() == "");
     ++results[fleet.result()];
+    if (fleet.crash_looped()) ++crash_looped;
   }
   if (sequences < kSequences) return;
   // The model is worth nothing where chance never leads it anywhere.
   for (const auto result : {RolloutResult::done, RolloutResult::refused, RolloutResult::rolled_back,
                             RolloutResult::partial, RolloutResult::stopped})
     CHECK(results[result] > kSequences / 100);
+  CHECK(crash_looped > kSequences / 100);
 }

@@ -5,9 +5,11 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +20,7 @@
 #include "record_files.hpp"
 #include "supervisor/first_release.hpp"
 #include "supervisor/prepare.hpp"
+#include "supervisor/rollout_files.hpp"
 
 namespace appserver::supervisor::test {
 
@@ -63,9 +66,10 @@ inline RolloutRequest reload_changed() {
   return request;
 }
 
-inline RolloutRequest watched() {
+inline RolloutRequest watched(std::set<std::string> taken_away = {}) {
   RolloutRequest request = reload_changed();
   request.watch = true;
+  request.taken_away = std::move(taken_away);
   return request;
 }
 
@@ -107,6 +111,15 @@ class Site {
                                folder_ / name, std::filesystem::copy_options::overwrite_existing);
   }
   void write_file(const std::string& text) const { write(file(), text); }
+  // NAME.so and NAME.yaml in `plugins`, which is watched where write_watching() was called.
+  void drop(const std::string& name, const std::string& fixture, const std::string& text) const {
+    std::filesystem::create_directories(folder_ / "plugins");
+    put("plugins/" + name + ".so", fixture);
+    write(folder_ / ("plugins/" + name + ".yaml"), text);
+  }
+  void write_watching(const std::string& groups) const {
+    write_file("daemon: {plugins: {watch: true}}\ngroups:\n" + groups);
+  }
   void write_groups(const std::vector<std::string>& groups) const {
     std::string text = "groups:\n";
     for (const std::string& group : groups) text += group;
@@ -120,8 +133,8 @@ class Site {
   // As a daemon does when it starts, and again each time.
   FirstRelease start() {
     open();
-    running_ = config::load_file(file());
-    return start_with(running_);
+    return start_with(config::load_file(file(), config::process_environment(),
+                                        config::DroppedMistakes::are_left_out));
   }
   FirstRelease start_with(const config::Config& config) {
     running_ = config;
@@ -135,22 +148,19 @@ class Site {
   }
 
   // As a rollout does that goes well, or, `good` being false, one that was taken back since.
-  std::uint64_t roll(RolloutRequest request, bool good = true) {
-    Release release = carry_out(prepare(std::move(request)));
-    release.good = good;
-    release.result = good ? "committed" : "rolled back: it failed";
-    archive_->releases.write(release);
-    if (good) current_ = release.groups;
-    archive_->releases.commit(
-        good ? release.number : archive_->releases.committed()->release.number, asked_for_);
-    return release.number;
+  std::uint64_t roll(const RolloutRequest& request, bool good = true) {
+    const Prepared prepared = enter(request);
+    if (good) {
+      commit(request, prepared, record_of(prepared, "committed"));
+    } else {
+      record_failure(*archive_, record_of(prepared, "rolled back: it failed"), prepared.asked_for,
+                     {}, 0);
+    }
+    return prepared.release;
   }
-  void roll_unconfirmed(RolloutRequest request) {
-    Release release = carry_out(prepare(std::move(request)));
-    release.result = "waits for a confirm";
-    archive_->releases.write(release);
-    archive_->releases.commit(archive_->releases.committed()->release.number, asked_for_);
-    current_ = release.groups;
+  void roll_unconfirmed(const RolloutRequest& request) {
+    const Prepared prepared = enter(request);
+    commit(request, prepared, record_of(prepared, std::string(kWaitsForConfirm)));
   }
   // Another content of a group's plugin, reloaded.
   std::uint64_t roll_build(const std::string& group, const std::string& fixture) {
@@ -171,15 +181,27 @@ class Site {
   Archive& archive() { return *archive_; }
   config::Config& running() { return running_; }
 
+  // Reads the archive anew.
+  void open() {
+    archive_.reset();
+    archive_ = std::make_unique<Archive>(folder_ / "state");
+  }
+
  private:
-  Release carry_out(const Prepared& prepared) {
+  Prepared enter(const RolloutRequest& request) {
+    Prepared prepared = this->prepare(request);
     INFO(prepared.refusal);
     REQUIRE(prepared.refusal.empty());
-    asked_for_ = prepared.asked_for;
+    enter_release(*archive_, record_of(prepared, std::string(kRunning)));
+    return prepared;
+  }
+  Release record_of(const Prepared& prepared, const std::string& result) const {
     Release release;
     release.number = prepared.release;
     release.origin = prepared.origin;
     release.what = prepared.what;
+    release.result = result;
+    release.good = result == "committed";
     for (const GroupPlan& plan : prepared.plan) {
       if (plan.change == Change::remove) continue;
       const GroupReleasePtr group = plan.target ? plan.target : find(plan.name);
@@ -187,16 +209,18 @@ class Site {
     }
     return release;
   }
-  void open() {
-    archive_.reset();
-    archive_ = std::make_unique<Archive>(folder_ / "state");
+  void commit(const RolloutRequest& request, const Prepared& prepared, const Release& release) {
+    const Commitment commitment{release, !release.good, prepared.asked_for,
+                                proven_builds(prepared.plan),
+                                builds_left_behind(request, prepared.plan, current_)};
+    std::uint64_t before = 0;
+    commit_release(*archive_, commitment, std::atomic<bool>{false}, before);
+    current_ = release.groups;
   }
-
   Folder folder_;
   std::unique_ptr<Archive> archive_;
   config::Config running_;
   std::vector<GroupReleasePtr> current_;
-  std::string asked_for_;
 };
 
 }  // namespace appserver::supervisor::test

@@ -3,7 +3,10 @@
 #include <catch2/catch.hpp>
 
 using namespace appserver;
+using supervisor::plan_recycling;
 using supervisor::plan_surge;
+using supervisor::RecycleWay;
+using supervisor::SurgeInput;
 using supervisor::SurgePlan;
 
 namespace {
@@ -60,4 +63,26 @@ TEST_CASE("numbers beyond all bounds do not wrap around") {
   const SurgePlan plan = plan_surge({4'000'000'000, supervisor::kUnknownMemory / 2, 1'000, 0});
   CHECK(plan.stop_first);
   CHECK(plan_surge({0, 100, 100, 0}).surge == 1);
+}
+
+TEST_CASE("a worker is recycled start-first where one more fits, or where that is not known") {
+  for (const bool too_large : {false, true}) {
+    for (const SurgeInput& input :
+         {SurgeInput{3, 100 * kMega, 200 * kMega, 100 * kMega}, SurgeInput{1, 0, 0, 0},
+          SurgeInput{1, 100 * kMega, supervisor::kUnknownMemory, kMega}}) {
+      const auto plan = plan_recycling(input, too_large, true);
+      CHECK(plan.way == RecycleWay::start_first);
+      CHECK(plan.text.empty());
+    }
+  }
+}
+
+TEST_CASE("where one more does not fit, only a worker that is too large goes first") {
+  const SurgeInput input{1, 100 * kMega, 200 * kMega, 101 * kMega};
+  CHECK(plan_recycling(input, true, true).way == RecycleWay::stop_first);
+  INFO("not the last one that serves");
+  CHECK(plan_recycling(input, true, false).way == RecycleWay::wait);
+  CHECK(plan_recycling(input, false, true).way == RecycleWay::wait);
+  CHECK(plan_recycling(input, false, true).text ==
+        "a fresh worker needs 100M, 200M free of which 101M are to stay so");
 }
