@@ -1,12 +1,9 @@
 #include "net/http_connection.hpp"
 
-#include <sys/socket.h>
-
 #include <cerrno>
 #include <utility>
 
-#include "net/peer_name.hpp"
-#include "os/error.hpp"
+#include "net/websocket/upgrade.hpp"
 
 namespace appserver::net {
 namespace {
@@ -18,25 +15,24 @@ constexpr std::uint64_t kMinBodyRate = 500;  // bytes a second
 }  // namespace
 
 HttpConnection::HttpConnection(HttpServer& server, std::uint32_t index, os::Fd socket,
-                               std::string received)
-    : server_(server),
-      socket_(server.context_.get_executor(), socket.get()),
+                               std::string received, std::shared_ptr<const StreamListener> listener)
+    : Connection(server.context_, std::move(socket)),
+      server_(server),
+      listener_(std::move(listener)),
       input_(std::move(received)),
-      index_(index) {
-  socket.release();
-}
+      index_(index) {}
 
 void HttpConnection::begin() {
   if (input_.empty()) {
     next_wait();
   } else {
-    server_.schedule(*this);
+    server_.table_.schedule(*this);
   }
   settle();
 }
 
 void HttpConnection::run_scheduled() {
-  if (!closed_) {
+  if (!is_closed()) {
     const std::string data = std::exchange(input_, {});
     turn(data);
   }
@@ -49,7 +45,7 @@ void HttpConnection::turn(std::string_view data) {
   server_.answered_at_.reset();
   process(data);
   in_turn_ = false;
-  flush();
+  flush_turn();
   // Whatever became of it: no other connection may find it there.
   server_.cork_.clear();
   if (server_.cork_.capacity() > 2 * HttpServer::kMaxPendingOutput)
@@ -61,14 +57,15 @@ bool HttpConnection::may_begin_request() const {
   const bool full = pending_output() + server_.cork_.size() >= HttpServer::kMaxPendingOutput;
   // What comes after a handover belongs to the successor; a body that has begun is finished here.
   const bool successors = server_.sink_ != nullptr && !in_body_;
-  return exchange_ == 0 && !close_when_sent_ && !aborted_ && !closed_ && !full && !successors;
+  return exchange_ == 0 && !close_when_sent_ && !aborted_ && !is_closed() && !full && !successors;
 }
 
 void HttpConnection::process(std::string_view data) {
   while (!data.empty() && may_begin_request()) {
     const http::Progress progress = read_request(data);
     if (progress == http::Progress::complete) {
-      hand_to_plugin((reader_ ? *reader_ : *server_.reader_).request());
+      http::Request& request = (reader_ ? *reader_ : *server_.reader_).request();
+      if (!begins_websocket(request, data)) hand_to_plugin(request);
       if (reader_) {
         reader_.reset();
       } else {
@@ -80,7 +77,7 @@ void HttpConnection::process(std::string_view data) {
       break;
     }
   }
-  if (!data.empty()) input_.assign(data);
+  if (!data.empty() && !is_closed()) input_.assign(data);
 }
 
 http::Progress HttpConnection::read_request(std::string_view& data) {
@@ -104,7 +101,7 @@ http::Progress HttpConnection::read_request(std::string_view& data) {
 }
 
 void HttpConnection::hand_to_plugin(http::Request& request) {
-  const appserver_exchange exchange = server_.next_exchange(index_);
+  const appserver_exchange exchange = server_.table_.next_id(index_);
   exchange_ = exchange;
   deferred_ = streaming_ = false;
   answer_to_ = {request.view.version, request.keep_alive, request.head_method};
@@ -120,9 +117,41 @@ void HttpConnection::hand_to_plugin(http::Request& request) {
   if (exchange_ == exchange && !deferred_ && !streaming_) fail();
 }
 
-std::string_view HttpConnection::remote() {
-  if (remote_.empty()) remote_ = peer_name(socket_.native_handle());
-  return remote_;
+// RFC 6455, section 4.2; `behind` came after the request. False: it is a request like any other.
+bool HttpConnection::begins_websocket(http::Request& request, std::string_view behind) {
+  if (listener_ == nullptr) return false;
+  const websocket::UpgradeFields fields(request.view);
+  const bool wanted = request.view.body.size == 0 && websocket::wants_upgrade(fields.request());
+  if (!wanted && !listener_->only_websockets) return false;
+  if (!wanted) {
+    refuse_upgrade(426, "only WebSockets are served here");
+  } else if (const auto refused = websocket::why_not(fields.request()); refused.status != 0) {
+    refuse_upgrade(refused.status, refused.why);
+  } else {
+    upgrade(request, behind);
+  }
+  return true;
+}
+
+void HttpConnection::upgrade(http::Request& request, std::string_view behind) {
+  const std::string peer(remote());
+  request.view.remote = {peer.data(), peer.size()};
+  server_.wheel_.clear(*this);
+  Handed moved;
+  moved.received = std::string(behind);
+  moved.unsent = take_output() + std::exchange(server_.cork_, {});
+  moved.listener = listener_->text;
+  moved.kind = Handed::Kind::websocket;
+  moved.connection = release_socket();
+  server_.on_upgrade_(std::move(moved), listener_, request.view);
+  server_.connection_ended();
+}
+
+void HttpConnection::refuse_upgrade(unsigned status, std::string_view why) {
+  server_.page_.refused.add();
+  out().append(websocket::refusal(status, why, server_.date_.line()));
+  close_when_sent_ = true;
+  refused_ = true;
 }
 
 void HttpConnection::refuse(const http::Refusal& refusal) {
@@ -138,7 +167,7 @@ void HttpConnection::refuse(const http::Refusal& refusal) {
   }
 }
 
-std::string& HttpConnection::out() { return in_turn_ ? server_.cork_ : output_; }
+std::string& HttpConnection::out() { return in_turn_ ? server_.cork_ : output(); }
 
 const http::AnswerTo& HttpConnection::current_answer_to() {
   if (server_.polite_drain_) answer_to_.keep_alive = false;
@@ -202,7 +231,7 @@ std::int32_t HttpConnection::append_piece(std::string_view piece) {
       out().append(piece);
       break;
   }
-  if (!in_turn_) server_.schedule(*this);
+  if (!in_turn_) server_.table_.schedule(*this);
   return APPSERVER_OK;
 }
 
@@ -220,7 +249,7 @@ std::int32_t HttpConnection::finish() {
 std::int32_t HttpConnection::abort() {
   aborted_ = true;
   forget_exchange();
-  if (!in_turn_) server_.schedule(*this);
+  if (!in_turn_) server_.table_.schedule(*this);
   return APPSERVER_OK;
 }
 
@@ -244,7 +273,7 @@ void HttpConnection::end_exchange() {
   if (in_turn_) server_.answered_at_ = now;
   forget_exchange();
   if (!answer_to_.keep_alive) close_when_sent_ = true;
-  if (!in_turn_) server_.schedule(*this);
+  if (!in_turn_) server_.table_.schedule(*this);
 }
 
 void HttpConnection::forget_exchange() {
@@ -255,58 +284,15 @@ void HttpConnection::forget_exchange() {
   deferred_ = streaming_ = false;
 }
 
-bool HttpConnection::send_some(std::string_view data, std::size_t& sent) {
-  sent = 0;
-  const auto put = os::retry_on_interrupt([&] {
-    return ::send(socket_.native_handle(), data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  });
-  if (put >= 0) {
-    sent = static_cast<std::size_t>(put);
-    return true;
-  }
-  return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS;
-}
-
-void HttpConnection::flush() {
-  if (closed_) return;
-  std::size_t sent = 0;
-  if (aborted_) {
-    // The answers before it are whole: they go out as far as the kernel takes them at once.
-    output_.append(server_.cork_);
-    static_cast<void>(send_some(std::string_view(output_).substr(output_sent_), sent));
-    close();
-    return;
-  }
-  if (pending_output() == 0) {
-    timing_output_ = false;
-    const std::string_view cork = server_.cork_;
-    if (cork.empty()) return;
-    if (!send_some(cork, sent)) {
-      close();
-      return;
-    }
-    output_.assign(cork.substr(sent));
-  } else {
-    output_.append(server_.cork_);
-    if (!send_some(std::string_view(output_).substr(output_sent_), sent)) {
-      close();
-      return;
-    }
-    output_sent_ += sent;
-  }
-  if (sent > 0) timing_output_ = false;
-  if (pending_output() == 0) {
-    // A connection at rest holds no buffer.
-    std::string().swap(output_);
-    output_sent_ = 0;
-  } else if (output_sent_ > HttpServer::kMaxPendingOutput) {
-    output_.erase(0, output_sent_);
-    output_sent_ = 0;
-  }
+void HttpConnection::flush_turn() {
+  if (is_closed()) return;
+  // Of an aborted one the answers before it are whole: they go out as far as the kernel takes them
+  // at once.
+  if (!flush(server_.cork_) || aborted_) close();
 }
 
 void HttpConnection::next_wait() {
-  if (closed_) return;
+  if (is_closed()) return;
   if (pending_output() > 0) {
     wait_for_output();
   } else if (close_when_sent_) {
@@ -319,7 +305,7 @@ void HttpConnection::next_wait() {
     move_to_successor();
     return;
   } else if (!input_.empty() && !reader_) {
-    server_.schedule(*this);
+    server_.table_.schedule(*this);
     return;
   } else {
     wait_for_input();
@@ -357,12 +343,12 @@ void HttpConnection::on_timeout() {
       server_.wheel_.set(*this, server_.limits_.header_timeout);
     } else {
       refuse({408, "the body of the request came too slowly"});
-      flush();
+      flush_turn();
       next_wait();
     }
   } else if (reader_) {
     refuse({408, "the head of the request came too slowly"});
-    flush();
+    flush_turn();
     next_wait();
   } else {
     end_if_idle();
@@ -375,35 +361,6 @@ void HttpConnection::end_if_idle() {
   if (!has_unread_input()) close();
 }
 
-bool HttpConnection::has_unread_input() {
-  char next = 0;
-  return ::recv(socket_.native_handle(), &next, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
-}
-
-void HttpConnection::wait_for_input() {
-  if (reading_) return;
-  reading_ = true;
-  ++outstanding_;
-  socket_.async_wait(socket_.wait_read, [this](const boost::system::error_code& error) {
-    reading_ = false;
-    --outstanding_;
-    if (!closed_ && !error) on_readable();
-    settle();
-  });
-}
-
-void HttpConnection::wait_for_output() {
-  if (writing_) return;
-  writing_ = true;
-  ++outstanding_;
-  socket_.async_wait(socket_.wait_write, [this](const boost::system::error_code& error) {
-    writing_ = false;
-    --outstanding_;
-    if (!closed_ && !error) on_writable();
-    settle();
-  });
-}
-
 void HttpConnection::on_readable() {
   if (lingering_) {
     discard_input();
@@ -412,9 +369,7 @@ void HttpConnection::on_readable() {
   // A wait from before the connection became busy: what has come is read when its turn is.
   if (exchange_ != 0 || pending_output() > 0 || close_when_sent_) return;
   auto& scratch = server_.scratch_;
-  const auto got = os::retry_on_interrupt([&] {
-    return ::recv(socket_.native_handle(), scratch.data(), scratch.size(), MSG_DONTWAIT);
-  });
+  const auto got = receive(scratch);
   if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
     wait_for_input();
     return;
@@ -445,7 +400,7 @@ void HttpConnection::end_after_answer() {
   }
   // Bytes that nobody reads would turn our close into a reset, and the answer could be lost with
   // it. In a drain a client that does not expect the end may be sending just now.
-  ::shutdown(socket_.native_handle(), SHUT_WR);
+  shut_down_sending();
   lingering_ = true;
   wait_for_input();
   server_.wheel_.set(*this, HttpServer::kLinger);
@@ -453,9 +408,7 @@ void HttpConnection::end_after_answer() {
 
 void HttpConnection::discard_input() {
   auto& scratch = server_.scratch_;
-  const auto got = os::retry_on_interrupt([&] {
-    return ::recv(socket_.native_handle(), scratch.data(), scratch.size(), MSG_DONTWAIT);
-  });
+  const auto got = receive(scratch);
   if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))) {
     wait_for_input();
     return;
@@ -466,28 +419,27 @@ void HttpConnection::discard_input() {
 void HttpConnection::move_to_successor() {
   server_.wheel_.clear(*this);
   reader_.reset();
-  // release() takes the descriptor out of epoll before anybody else can have it.
-  os::Fd socket(socket_.release());
-  closed_ = true;
+  Handed moved;
+  moved.received = std::exchange(input_, {});
+  if (listener_) moved.listener = listener_->text;
+  moved.connection = release_socket();
   server_.page_.handed_over.add();
   // A copy: the call may end the handover and the sink with it.
   const HttpServer::Sink sink = server_.sink_;
-  sink(std::move(socket), std::exchange(input_, {}));
+  sink(std::move(moved));
   server_.connection_ended();
 }
 
 void HttpConnection::close() {
-  if (closed_) return;
-  closed_ = true;
+  if (is_closed()) return;
   server_.wheel_.clear(*this);
+  close_socket();
   forget_exchange();
-  boost::system::error_code ignored;
-  socket_.close(ignored);
   server_.connection_ended();
 }
 
 void HttpConnection::settle() {
-  if (closed_ && outstanding_ == 0 && !scheduled_) server_.remove(index_);
+  if (may_be_removed()) server_.table_.remove(index_);
 }
 
 }  // namespace appserver::net

@@ -1,6 +1,5 @@
 #include "net/http_server.hpp"
 
-#include <boost/asio/post.hpp>
 #include <utility>
 
 #include "net/http_connection.hpp"
@@ -22,26 +21,21 @@ HttpServer::HttpServer(boost::asio::io_context& context, const HttpLimits& limit
       page_(page),
       date_(std::chrono::system_clock::now()),
       reader_(std::make_unique<http::RequestReader>(limits.request)),
-      scratch_(kScratch) {}
+      scratch_(kScratch),
+      table_(context) {}
 
 HttpServer::~HttpServer() = default;
 
-void HttpServer::serve(os::Fd connection, std::string received) {
-  std::uint32_t index = 0;
-  if (free_.empty()) {
-    // The socket closes with `connection`: max_connections is far below this bound.
-    if (connections_.size() >= (std::size_t{1} << kIndexBits)) return;
-    index = static_cast<std::uint32_t>(connections_.size());
-    connections_.emplace_back();
-  } else {
-    index = free_.back();
-    free_.pop_back();
-  }
-  connections_[index] =
-      std::make_unique<HttpConnection>(*this, index, std::move(connection), std::move(received));
-  ++count_;
-  page_.connections.set(count_);
-  connections_[index]->begin();
+void HttpServer::serve(os::Fd connection, std::string received,
+                       std::shared_ptr<const StreamListener> listener) {
+  // The socket closes with `connection`: max_connections is far below this bound.
+  if (table_.is_full()) return;
+  HttpConnection& made = table_.add([&](std::uint32_t index) {
+    return std::make_unique<HttpConnection>(*this, index, std::move(connection),
+                                            std::move(received), std::move(listener));
+  });
+  page_.connections.add();
+  made.begin();
 }
 
 void HttpServer::tick() {
@@ -50,76 +44,45 @@ void HttpServer::tick() {
 }
 
 HttpConnection* HttpServer::find(appserver_exchange exchange) {
-  const std::size_t index = exchange & ((appserver_exchange{1} << kIndexBits) - 1);
-  if (exchange == 0 || index >= connections_.size() || !connections_[index]) return nullptr;
-  HttpConnection& connection = *connections_[index];
-  return connection.exchange() == exchange ? &connection : nullptr;
-}
-
-appserver_exchange HttpServer::next_exchange(std::uint32_t index) {
-  return (++exchanges_ << kIndexBits) | index;
-}
-
-void HttpServer::schedule(HttpConnection& connection) {
-  if (std::exchange(connection.scheduled_, true)) return;
-  scheduled_.push_back(&connection);
-  if (!std::exchange(run_posted_, true)) boost::asio::post(context_, [this] { run_scheduled(); });
-}
-
-void HttpServer::run_scheduled() {
-  run_posted_ = false;
-  const std::vector<HttpConnection*> batch = std::exchange(scheduled_, {});
-  for (HttpConnection* connection : batch) {
-    connection->scheduled_ = false;
-    connection->run_scheduled();
-  }
-}
-
-void HttpServer::remove(std::uint32_t index) {
-  connections_[index].reset();
-  free_.push_back(index);
+  HttpConnection* const connection = exchange == 0 ? nullptr : table_.at(exchange);
+  return connection != nullptr && connection->exchange() == exchange ? connection : nullptr;
 }
 
 void HttpServer::connection_ended() {
-  --count_;
-  page_.connections.set(count_);
+  table_.ended();
+  page_.connections.subtract();
   if (on_fewer_) on_fewer_();
 }
 
 void HttpServer::hand_over(Sink sink) {
   sink_ = std::move(sink);
-  // A sink that finds the successor gone turns this into a polite drain, and serves again what it
-  // was given.
-  for (std::size_t index = 0; sink_ && index < connections_.size(); ++index) {
-    HttpConnection* connection = connections_[index].get();
-    if (connection == nullptr || connection->closed_ || connection->busy() ||
-        connection->scheduled_ || connection->lingering_ || connection->close_when_sent_) {
-      continue;
+  table_.each([this](HttpConnection& connection) {
+    // A sink that finds the successor gone turns this into a polite drain, and serves again what it
+    // was given.
+    if (!sink_ || connection.busy() || connection.is_scheduled() || connection.lingering_ ||
+        connection.close_when_sent_) {
+      return;
     }
-    connection->move_to_successor();
-    connection->settle();
-  }
+    connection.move_to_successor();
+    connection.settle();
+  });
 }
 
 void HttpServer::drain_politely() {
   polite_drain_ = true;
   sink_ = nullptr;
-  for (const auto& connection : connections_) {
-    if (connection && !connection->closed_ && !connection->busy() && !connection->lingering_) {
-      connection->set_timeout();
-    }
-  }
+  table_.each([](HttpConnection& connection) {
+    if (!connection.busy() && !connection.lingering_) connection.set_timeout();
+  });
 }
 
 std::size_t HttpServer::cut() {
   std::size_t busy = 0;
-  for (std::size_t index = 0; index < connections_.size(); ++index) {
-    HttpConnection* connection = connections_[index].get();
-    if (connection == nullptr || connection->closed_) continue;
-    if (connection->busy()) ++busy;
-    connection->close();
-    connection->settle();
-  }
+  table_.each([&busy](HttpConnection& connection) {
+    if (connection.busy()) ++busy;
+    connection.close();
+    connection.settle();
+  });
   return busy;
 }
 

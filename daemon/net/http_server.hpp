@@ -12,8 +12,11 @@
 #include <string>
 #include <vector>
 
+#include "net/connection_table.hpp"
+#include "net/handed.hpp"
 #include "net/http/request_reader.hpp"
 #include "net/http/response_writer.hpp"
+#include "net/stream_listener.hpp"
 #include "net/timer_wheel.hpp"
 #include "os/fd.hpp"
 #include "telemetry/worker_page.hpp"
@@ -24,7 +27,6 @@ using std::chrono::milliseconds;
 
 struct HttpLimits {
   http::RequestLimits request;
-  std::uint32_t max_connections = 10'000;
   milliseconds header_timeout{
       10'000};  // first byte to whole head; also the grace before the body's minimum rate counts
   milliseconds idle_timeout{
@@ -60,11 +62,19 @@ class HttpServer final {
   HttpServer& operator=(const HttpServer&) = delete;
 
   // Serves a connected, non-blocking stream socket. `received`: bytes that were read from it
-  // already, by a predecessor.
-  void serve(os::Fd connection, std::string received = {});
+  // already, by a predecessor. `listener`: where WebSockets may begin on it; null where they may
+  // not.
+  void serve(os::Fd connection, std::string received = {},
+             std::shared_ptr<const StreamListener> listener = nullptr);
 
-  bool has_room() const { return count_ < limits_.max_connections; }
-  std::size_t connections() const { return count_; }
+  // Called with each connection that becomes a WebSocket, by a request that is valid during the
+  // call: `connection.received` is what came behind it, `unsent` holds answers to requests before
+  // it. Must not destroy the server.
+  using Upgraded = std::function<void(Handed connection, std::shared_ptr<const StreamListener>,
+                                      const appserver_http_request&)>;
+  void on_upgrade(Upgraded call) { on_upgrade_ = std::move(call); }
+
+  std::size_t connections() const { return table_.count(); }
   // Called when a connection has ended or was handed over, from within its last turn: must not
   // destroy the server.
   void on_fewer(std::function<void()> call) { on_fewer_ = std::move(call); }
@@ -74,7 +84,7 @@ class HttpServer final {
 
   // From now on each connection goes to `sink` as soon as nothing is in flight on it, with the
   // bytes read ahead. The sink may call drain_politely() and serve(): the handover is over then.
-  using Sink = std::function<void(os::Fd connection, std::string received)>;
+  using Sink = std::function<void(Handed connection)>;
   void hand_over(Sink sink);
 
   // From now on answers say `Connection: close`, and a connection without a request ends after
@@ -106,15 +116,7 @@ class HttpServer final {
  private:
   friend class HttpConnection;
 
-  // An exchange is its connection's place in the table under a count that makes it unique for the
-  // worker's life.
-  static constexpr unsigned kIndexBits = 20;
-
   HttpConnection* find(appserver_exchange exchange);
-  appserver_exchange next_exchange(std::uint32_t index);
-  void schedule(HttpConnection& connection);
-  void run_scheduled();
-  void remove(std::uint32_t index);
   void connection_ended();
 
   boost::asio::io_context& context_;
@@ -128,15 +130,11 @@ class HttpServer final {
   std::string cork_;  // answers of the turn at hand
   std::optional<std::chrono::steady_clock::time_point> answered_at_;  // the last of them
   std::vector<char> scratch_;
-  std::vector<std::unique_ptr<HttpConnection>> connections_;
-  std::vector<std::uint32_t> free_;
-  std::vector<HttpConnection*> scheduled_;
+  ConnectionTable<HttpConnection> table_;
   std::function<void()> on_fewer_;
+  Upgraded on_upgrade_;
   Sink sink_;
-  std::size_t count_ = 0;
-  std::uint64_t exchanges_ = 0;
   bool polite_drain_ = false;
-  bool run_posted_ = false;
 };
 
 }  // namespace appserver::net

@@ -8,11 +8,9 @@
 #include <array>
 
 namespace appserver::net {
+namespace {
 
-std::string peer_name(int socket) {
-  sockaddr_storage address{};
-  socklen_t length = sizeof(address);
-  if (::getpeername(socket, reinterpret_cast<sockaddr*>(&address), &length) < 0) return "unknown";
+std::string name_of(const sockaddr_storage& address) {
   std::array<char, INET6_ADDRSTRLEN> text{};
   if (address.ss_family == AF_INET) {
     const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
@@ -29,6 +27,22 @@ std::string peer_name(int socket) {
     return fmt::format("[{}]:{}", text.data(), ntohs(v6.sin6_port));
   }
   return "unix";
+}
+
+}  // namespace
+
+std::string peer_name(int socket) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof(address);
+  if (::getpeername(socket, reinterpret_cast<sockaddr*>(&address), &length) < 0) return "unknown";
+  return name_of(address);
+}
+
+std::string local_name(int socket) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof(address);
+  if (::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &length) < 0) return "unknown";
+  return name_of(address);
 }
 
 }  // namespace appserver::net

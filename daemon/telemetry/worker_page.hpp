@@ -31,10 +31,19 @@ enum class Hook : std::uint32_t {
   on_worker_reload,
   on_worker_stop,
   destroy,
+  on_connect,
+  on_message,
+  on_close,
+  on_buffer_full,
+  on_buffer_drain,
+  on_handover,
+  on_adopt,
+  measure,
+  on_websocket_open,
 };
 
 constexpr std::string_view to_string(Hook hook) {
-  constexpr std::array<std::string_view, 11> kNames{"none",
+  constexpr std::array<std::string_view, 20> kNames{"none",
                                                     "loading the plugin",
                                                     "self_check",
                                                     "create",
@@ -44,7 +53,16 @@ constexpr std::string_view to_string(Hook hook) {
                                                     "a posted call",
                                                     "on_worker_reload",
                                                     "on_worker_stop",
-                                                    "destroy"};
+                                                    "destroy",
+                                                    "on_connect",
+                                                    "on_message",
+                                                    "on_close",
+                                                    "on_buffer_full",
+                                                    "on_buffer_drain",
+                                                    "on_handover",
+                                                    "on_adopt",
+                                                    "measure",
+                                                    "on_websocket_open"};
   const auto index = static_cast<std::size_t>(hook);
   return index < kNames.size() ? kNames[index] : "an unknown hook";
 }
@@ -116,14 +134,14 @@ struct WorkerPage {
 
   Counter heartbeat_ns;  // CLOCK_MONOTONIC at the loop's last tick
   std::atomic<Hook> hook{Hook::none};
-  Counter requests;     // answered
+  Counter requests;     // answered, and messages that the plugin was given
   Counter in_flight;    // being answered now
   Counter connections;  // open now
   Counter accepted;
   Counter adopted;      // taken over from a predecessor
   Counter handed_over;  // given to a successor
   Counter refused;      // requests answered by the host itself with an error
-  Counter failed;       // requests that ended in a 500 because of the plugin
+  Counter failed;       // requests that ended in a 500, and messages that failed, by the plugin
   // Of the answers to the plugin's requests those with a status from 500 to 599, the host's 500 for
   // a failed one included. Refusals are not: no client shall make a build look bad.
   Counter server_errors;

@@ -1,0 +1,27 @@
+// A connection between two workers, or between the servers of one: what is needed to go on with it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "os/fd.hpp"
+
+namespace appserver::net {
+
+struct Handed {
+  enum class Kind : std::uint8_t { http, stream, websocket };
+
+  os::Fd connection;
+  std::string received{};  // read already, but not served
+  std::string listener{};  // as the configuration has it; may be empty for HTTP
+  Kind kind = Kind::http;
+  // Of connections that carry messages:
+  std::string unsent{};  // of what was sent, the bytes that the kernel did not take
+  std::string state{};   // what on_adopt is to know
+  bool paused = false;
+  // Of WebSockets:
+  std::string subprotocol{};
+  bool deflate = false;  // compression was agreed on
+};
+
+}  // namespace appserver::net

@@ -1,0 +1,530 @@
+#include "net/stream_connection.hpp"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include "net/peer_name.hpp"
+
+namespace appserver::net {
+
+using stream::Cut;
+using stream::Framing;
+
+namespace {
+
+// A message that comes more slowly than this is a peer that holds a connection on purpose.
+constexpr std::uint64_t kMinMessageRate = 500;  // bytes a second
+
+std::string describe_error(int error) { return std::generic_category().message(error); }
+
+}  // namespace
+
+StreamConnection::StreamConnection(StreamServer& server, std::uint32_t index, Handed moved,
+                                   std::shared_ptr<const StreamListener> listener)
+    : Connection(server.context_, std::move(moved.connection)),
+      server_(server),
+      listener_(std::move(listener)),
+      input_(std::move(moved.received)),
+      id_(server.table_.next_id(index)),
+      index_(index),
+      paused_(moved.paused),
+      politely_(server.polite_drain_) {
+  output() = std::move(moved.unsent);
+  if (moved.kind != Handed::Kind::websocket) return;
+  websocket_ = std::make_unique<websocket::Session>(server.limits_.max_message,
+                                                    moved.deflate ? &server.deflate() : nullptr,
+                                                    std::move(moved.subprotocol), server.now());
+  if (politely_) websocket_->close_at = server.now() + server.next_closing();
+}
+
+void StreamConnection::begin(bool adopted, const std::string& state) {
+  in_turn_ = true;
+  server_.cork_.clear();
+  known_ = adopted ? server_.handler_.on_adopt(id_, state) : server_.handler_.on_connect(id_);
+  // A peer that was served before still gets what waits for it.
+  if (!known_) (adopted ? close_when_sent_ : aborted_) = true;
+  if (!known_ && websocket_) start_closing(websocket::kGoingAway, {});
+  if (unsent() >= server_.limits_.send_buffer) full_ = true;
+  turn({});
+  settle();
+}
+
+void StreamConnection::run_scheduled() {
+  if (!is_closed()) {
+    server_.cork_.clear();
+    turn({});
+  }
+  settle();
+}
+
+// `data`: bytes that have come, behind those of input_.
+void StreamConnection::turn(std::span<char> data) {
+  in_turn_ = true;
+  answered_ = false;
+  if (input_.empty()) {
+    process(data);
+    input_.assign(data.data(), data.size());
+  } else {
+    input_.append(data.data(), data.size());
+    std::span<char> rest(input_);
+    process(rest);
+    input_.erase(0, input_.size() - rest.size());
+  }
+  if (input_.empty()) std::string().swap(input_);
+  in_turn_ = false;
+  const int error = flush_turn() ? 0 : errno;
+  // Whatever became of it: no other connection may find it there.
+  server_.cork_.clear();
+  if (server_.cork_.capacity() > 2 * server_.limits_.send_buffer) std::string().swap(server_.cork_);
+  if (error != 0) {
+    finish(APPSERVER_CLOSED_FAILURE, describe_error(error));
+  } else if (aborted_) {
+    cut();
+  } else {
+    check_buffer();
+    next_wait();
+  }
+}
+
+bool StreamConnection::flush_turn() {
+  if (!flush(server_.cork_)) return false;
+  if (!websocket_ || !websocket_->owes_pong || pending_output() > 0) return true;
+  std::string pong;
+  append_owed_pong(pong);
+  return flush(pong);
+}
+
+bool StreamConnection::may_deliver() const {
+  // What comes after a handover belongs to the successor.
+  const bool successors = server_.sink_ != nullptr && !stays_ && at_boundary();
+  const StreamConnection* const sink = piped_to();
+  return !paused_ && !full_ && !successors && !is_ending() && (sink == nullptr || !sink->is_full());
+}
+
+void StreamConnection::process(std::span<char>& data) {
+  if (websocket_) {
+    process_frames(data);
+    return;
+  }
+  std::string_view rest(data.data(), data.size());
+  process_messages(rest);
+  data = data.last(rest.size());
+}
+
+void StreamConnection::process_messages(std::string_view& data) {
+  while (!data.empty() && may_deliver()) {
+    if (pipe_to_ != 0) {
+      deliver_piped(std::exchange(data, {}));
+      return;
+    }
+    const Cut found = next_message(data);
+    if (found.kind == Cut::Kind::incomplete) {
+      seen_ = data.size();
+      return;
+    }
+    seen_ = 0;
+    timing_message_ = false;
+    if (found.kind != Cut::Kind::message) {
+      refuse(found);
+      return;
+    }
+    data.remove_prefix(found.size);
+    deliver(found.message, listener_->framing == Framing::text);
+  }
+}
+
+Cut StreamConnection::next_message(std::string_view data) {
+  const bool own = listener_->framing == Framing::raw && server_.handler_.has_own_framing();
+  if (own) return measured(data);
+  return stream::cut(listener_->framing, data, server_.limits_.max_message, seen_);
+}
+
+Cut StreamConnection::measured(std::string_view data) {
+  const auto length = server_.handler_.measure(id_, data);
+  if (!length) return {Cut::Kind::malformed, 0, {}};
+  const std::size_t most = server_.limits_.max_message;
+  if (*length > most || (*length == 0 && data.size() > most)) return {Cut::Kind::too_long, 0, {}};
+  if (*length == 0 || *length > data.size()) return {};
+  const std::string_view message = data.substr(0, static_cast<std::size_t>(*length));
+  return {Cut::Kind::message, message.size(), message};
+}
+
+void StreamConnection::deliver(std::string_view message, bool is_text) {
+  const auto began = std::chrono::steady_clock::now();
+  // A loop that is busy with messages turns, though it may not come to its timers for long.
+  server_.page_.heartbeat_ns.set(static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(began.time_since_epoch()).count()));
+  using Outcome = StreamHandler::Outcome;
+  const Outcome outcome = server_.handler_.on_message(
+      id_, is_text ? APPSERVER_MESSAGE_TEXT : APPSERVER_MESSAGE_BINARY, message);
+  server_.page_.requests.add();
+  server_.page_.latency.add(std::chrono::steady_clock::now() - began);
+  if (outcome == Outcome::good) return;
+  server_.page_.failed.add();
+  server_.page_.server_errors.add();
+  if (outcome == Outcome::failed) return;
+  why_ = "on_message failed";
+  close(websocket::kInternalError);
+}
+
+StreamConnection* StreamConnection::piped_to() const {
+  return pipe_to_ == 0 ? nullptr : server_.find(pipe_to_);
+}
+
+void StreamConnection::deliver_piped(std::string_view data) {
+  StreamConnection* const sink = piped_to();
+  if (sink == nullptr || sink->is_ending()) {
+    close();
+    return;
+  }
+  sink->output().append(data);
+  if (sink->unsent() >= server_.limits_.send_buffer) sink->full_ = true;
+  server_.table_.schedule(*sink);
+}
+
+void StreamConnection::refuse(const Cut& found) {
+  server_.page_.refused.add();
+  const bool too_long = found.kind == Cut::Kind::too_long;
+  reason_ = too_long ? APPSERVER_CLOSED_LIMIT : APPSERVER_CLOSED_PROTOCOL;
+  why_ = too_long ? "a message over limits.max_message"
+                  : "what came is no message of " + listener_->protocol;
+  close_when_sent_ = true;
+}
+
+std::size_t StreamConnection::unsent() const {
+  return pending_output() + (in_turn_ ? server_.cork_.size() : 0);
+}
+
+std::int32_t StreamConnection::send(std::uint32_t kind, std::string_view message) {
+  if (is_ending() || lingering_) return APPSERVER_GONE;
+  if (full_) return APPSERVER_LIMIT;
+  if (kind > APPSERVER_MESSAGE_TEXT) return APPSERVER_INVALID;
+  std::string& out = in_turn_ ? server_.cork_ : output();
+  if (websocket_) {
+    if (!websocket_->append_message(out, kind == APPSERVER_MESSAGE_TEXT, message))
+      return APPSERVER_INVALID;
+    websocket_->message_at = server_.now();
+  } else if (stream::can_append(listener_->framing, message, server_.limits_.max_message)) {
+    stream::append(out, listener_->framing, message);
+  } else {
+    return APPSERVER_INVALID;
+  }
+  answered_ = true;
+  if (unsent() >= server_.limits_.send_buffer) full_ = true;
+  if (!in_turn_) server_.table_.schedule(*this);
+  return APPSERVER_OK;
+}
+
+void StreamConnection::close(std::uint16_t code, std::string_view reason) {
+  if (websocket_) {
+    start_closing(code, reason);
+  } else {
+    close_when_sent_ = true;
+  }
+  if (!in_turn_) server_.table_.schedule(*this);
+}
+
+void StreamConnection::abort() {
+  aborted_ = true;
+  if (!in_turn_) server_.table_.schedule(*this);
+}
+
+void StreamConnection::pause(bool paused) {
+  if (std::exchange(paused_, paused) == paused || in_turn_) return;
+  server_.table_.schedule(*this);
+}
+
+void StreamConnection::describe(appserver_connection_info& info) {
+  const auto view = [](std::string_view text) { return appserver_str{text.data(), text.size()}; };
+  if (local_.empty()) local_ = local_name(descriptor());
+  appserver_connection_info facts{};
+  facts.size = std::min<std::uint32_t>(info.size, sizeof(facts));
+  facts.paused = paused_ ? 1 : 0;
+  facts.protocol = view(listener_->protocol);
+  facts.remote = view(remote());
+  facts.local = view(local_);
+  facts.listener = view(listener_->text);
+  facts.bytes_in = received_;
+  facts.bytes_out = sent_;
+  facts.unsent = unsent();
+  if (websocket_) facts.subprotocol = view(websocket_->subprotocol);
+  std::memcpy(&info, &facts, facts.size);
+}
+
+bool StreamConnection::can_be_piped() const {
+  return listener_->framing == Framing::raw && !websocket_ && !server_.handler_.has_own_framing() &&
+         !is_ending();
+}
+
+void StreamConnection::pipe_to(StreamConnection& sink) {
+  pipe_to_ = sink.id_;
+  sink.piped_from_ = id_;
+  if (!in_turn_) server_.table_.schedule(*this);
+}
+
+// The hooks run outside of the turn: what they send goes out in the next one.
+void StreamConnection::check_buffer() {
+  if (!full_) return;
+  if (known_ && !std::exchange(said_full_, true)) server_.handler_.on_buffer_full(id_);
+  if (is_closed() || pending_output() > server_.limits_.send_buffer / 4) return;
+  full_ = said_full_ = false;
+  if (StreamConnection* const source = server_.find(piped_from_)) server_.table_.schedule(*source);
+  if (known_) server_.handler_.on_buffer_drain(id_);
+}
+
+void StreamConnection::next_wait() {
+  if (is_closed() || lingering_) return;
+  if (server_.sink_ && move_to_successor()) return;
+  if (may_close_now()) {
+    reason_ = APPSERVER_CLOSED_DRAINED;
+    start_closing(websocket::kGoingAway, {});
+  }
+  const bool framed =
+      !websocket_ && (listener_->framing != Framing::raw || server_.handler_.has_own_framing());
+  // Of the messages that are here the last one is answered.
+  if (politely_ && answered_ && framed && input_.empty() && !has_unread_input()) {
+    reason_ = APPSERVER_CLOSED_DRAINED;
+    close_when_sent_ = true;
+  }
+  if (pending_output() > 0) wait_for_output();
+  if (close_when_sent_) {
+    if (pending_output() == 0) {
+      linger();
+      return;
+    }
+  } else if (awaits_close()) {
+    wait_for_input();
+  } else if (may_deliver()) {
+    const bool has_message = !input_.empty() && seen_ == 0;
+    if (has_message) {
+      server_.table_.schedule(*this);
+    } else {
+      wait_for_input();
+    }
+  }
+  set_timeout();
+}
+
+void StreamConnection::set_timeout() {
+  const StreamLimits& limits = server_.limits_;
+  if (pending_output() > 0) {
+    // Only what the peer takes counts, not what is added for it.
+    if (std::exchange(timing_output_, true)) return;
+    timing_message_ = timing_close_ = false;
+    server_.wheel_.set(*this, limits.send_timeout);
+  } else if (awaits_close()) {
+    if (std::exchange(timing_close_, true)) return;
+    server_.wheel_.set(*this, StreamServer::kCloseTimeout);
+  } else if (has_message_under_way()) {
+    if (std::exchange(timing_message_, true)) return;
+    received_before_ = received_;
+    server_.wheel_.set(*this, limits.message_timeout);
+  } else if (websocket_) {
+    const milliseconds quiet = quiet_time();
+    if (quiet == milliseconds::max()) {
+      server_.wheel_.clear(*this);
+    } else {
+      server_.wheel_.set(*this, quiet);
+    }
+  } else if (politely_) {
+    server_.wheel_.set(*this, StreamServer::kLinger);
+  } else if (limits.idle_timeout.count() > 0 && !paused_) {
+    server_.wheel_.set(*this, limits.idle_timeout);
+  } else {
+    server_.wheel_.clear(*this);
+  }
+}
+
+void StreamConnection::on_timeout() {
+  if (lingering_ || (pending_output() == 0 && awaits_close())) {
+    finish(reason_, why_);
+  } else if (pending_output() > 0) {
+    finish(APPSERVER_CLOSED_TIMEOUT, "the peer takes no bytes of what is sent");
+  } else if (has_message_under_way()) {
+    on_slow_message();
+  } else if ((!websocket_ || !paused_) && has_unread_input()) {
+    // What came in this very moment is served.
+    set_timeout();
+  } else if (websocket_) {
+    on_quiet();
+  } else if (politely_) {
+    reason_ = APPSERVER_CLOSED_DRAINED;
+    linger();
+  } else {
+    finish(APPSERVER_CLOSED_TIMEOUT, "nothing was sent or received for limits.idle_timeout");
+  }
+  settle();
+}
+
+bool StreamConnection::has_message_under_way() const {
+  return !paused_ && (seen_ > 0 || !at_boundary());
+}
+
+void StreamConnection::on_slow_message() {
+  timing_message_ = false;
+  const auto seconds =
+      static_cast<std::uint64_t>(server_.limits_.message_timeout.count()) / 1000 + 1;
+  if (received_ - received_before_ >= kMinMessageRate * seconds) {
+    set_timeout();
+  } else {
+    finish(APPSERVER_CLOSED_TIMEOUT, "a message came too slowly");
+  }
+}
+
+void StreamConnection::on_readable() {
+  if (lingering_) {
+    discard_input();
+    return;
+  }
+  // A wait from before: what has come is read when its turn is.
+  if (!may_deliver() && !awaits_close()) return;
+  auto& scratch = server_.scratch_;
+  const ssize_t got = receive(scratch);
+  if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+    wait_for_input();
+    return;
+  }
+  if (got < 0) {
+    finish(APPSERVER_CLOSED_FAILURE, describe_error(errno));
+    return;
+  }
+  if (got == 0 && awaits_close()) {
+    finish(reason_, why_);
+    return;
+  }
+  if (got == 0) {
+    // It may still read what waits for it.
+    reason_ = APPSERVER_CLOSED_BY_PEER;
+    close_when_sent_ = true;
+    next_wait();
+    return;
+  }
+  received_ += static_cast<std::uint64_t>(got);
+  if (websocket_) {
+    websocket_->heard_at = server_.now();
+    websocket_->pinged = false;
+  }
+  turn({scratch.data(), static_cast<std::size_t>(got)});
+}
+
+void StreamConnection::on_writable() { turn({}); }
+
+// Bytes that nobody reads would turn our end into a reset, and what was sent could be lost with it.
+void StreamConnection::linger() {
+  const bool agreed = websocket_ && websocket_->close_received;
+  const bool peer_has_ended = reason_ == APPSERVER_CLOSED_BY_PEER && !agreed;
+  const bool expects_more = politely_ && !agreed;
+  if (peer_has_ended || (!expects_more && input_.empty() && !has_unread_input())) {
+    finish(reason_, why_);
+    return;
+  }
+  shut_down_sending();
+  lingering_ = true;
+  forget();
+  wait_for_input();
+  server_.wheel_.set(*this, StreamServer::kLinger);
+}
+
+void StreamConnection::discard_input() {
+  const ssize_t got = receive(server_.scratch_);
+  if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))) {
+    wait_for_input();
+    return;
+  }
+  finish(reason_, why_);
+}
+
+void StreamConnection::move_or_stay() {
+  const bool has_turn_to_come = in_turn_ || is_scheduled();
+  if (!has_turn_to_come && !lingering_ && !is_ending()) move_to_successor();
+}
+
+bool StreamConnection::move_to_successor() {
+  if (stays_ || is_ending() || !at_boundary()) return false;
+  const bool piped = pipe_to_ != 0 || piped_from_ != 0;
+  auto state = piped ? std::nullopt : server_.handler_.on_handover(id_);
+  if (!state || is_ending()) {
+    stays_ = true;
+    end_politely();
+    return false;
+  }
+  known_ = false;
+  Handed moved;
+  moved.listener = listener_->text;
+  moved.kind = websocket_ ? Handed::Kind::websocket : Handed::Kind::stream;
+  if (websocket_) {
+    append_owed_pong(output());
+    moved.subprotocol = std::move(websocket_->subprotocol);
+    moved.deflate = websocket_->deflate != nullptr;
+  }
+  moved.received = std::exchange(input_, {});
+  moved.unsent = take_output();
+  moved.state = std::move(*state);
+  moved.paused = paused_;
+  server_.wheel_.clear(*this);
+  moved.connection = release_socket();
+  id_ = 0;
+  server_.page_.handed_over.add();
+  // A copy: the call may end the handover and the sink with it.
+  const StreamServer::Sink sink = server_.sink_;
+  sink(std::move(moved));
+  server_.connection_ended();
+  return true;
+}
+
+void StreamConnection::end_politely() {
+  if (std::exchange(politely_, true)) return;
+  if (websocket_) websocket_->close_at = server_.now() + server_.next_closing();
+  if (in_turn_ || lingering_) return;
+  set_timeout();
+}
+
+void StreamConnection::cut() {
+  if (websocket_ && known_ && !is_ending()) {
+    // As far as the kernel takes it: nobody waits for it any more.
+    start_closing(websocket::kGoingAway, {});
+    static_cast<void>(flush({}));
+  }
+  if (aborted_) {
+    // The peer is to see that this is no regular end.
+    const struct ::linger reset {
+      1, 0
+    };
+    ::setsockopt(descriptor(), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+  }
+  finish(aborted_ ? reason_ : APPSERVER_CLOSED_DRAINED, why_);
+}
+
+void StreamConnection::finish(std::uint32_t reason, std::string_view text) {
+  if (is_closed()) return;
+  server_.wheel_.clear(*this);
+  close_socket();
+  reason_ = reason;
+  why_ = text;
+  forget();
+  server_.connection_ended();
+}
+
+// The plugin's part of it is over.
+void StreamConnection::forget() {
+  for (const appserver_connection other : {pipe_to_, piped_from_}) {
+    if (StreamConnection* const found = server_.find(other)) found->close();
+  }
+  pipe_to_ = piped_from_ = 0;
+  if (std::exchange(known_, false)) {
+    const std::uint32_t code = websocket_ ? websocket_->peer_code : 0;
+    server_.handler_.on_close(id_, reason_, code, why_);
+  }
+  id_ = 0;
+}
+
+void StreamConnection::settle() {
+  if (may_be_removed()) server_.table_.remove(index_);
+}
+
+}  // namespace appserver::net

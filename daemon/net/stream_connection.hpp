@@ -1,0 +1,128 @@
+// One connection of StreamServer: cuts what comes into messages, and sends what the plugin gives.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "net/connection.hpp"
+#include "net/stream_server.hpp"
+#include "net/websocket/session.hpp"
+#include "net/websocket/upgrade.hpp"
+
+namespace appserver::net {
+
+// Owned by StreamServer, which keeps it while a wait of it is outstanding.
+class StreamConnection final : public Connection {
+ public:
+  StreamConnection(StreamServer& server, std::uint32_t index, Handed moved,
+                   std::shared_ptr<const StreamListener> listener);
+
+  // The first turn; `adopted`: it is a predecessor's.
+  void begin(bool adopted, const std::string& state);
+  // The same, of one that asks for a WebSocket; both are of one request, valid during the call.
+  void open(const appserver_http_request& request, const websocket::UpgradeRequest& fields);
+  // A turn that no socket event began.
+  void run_scheduled();
+
+  appserver_connection id() const { return id_; }
+  bool is_ending() const {
+    return close_when_sent_ || aborted_ || is_closed() || (websocket_ && websocket_->close_sent);
+  }
+  bool is_websocket() const { return websocket_ != nullptr; }
+
+  std::int32_t send(std::uint32_t kind, std::string_view message);
+  // What a WebSocket's peer is told, and may be (websocket::may_close_with).
+  void close(std::uint16_t code = websocket::kNormal, std::string_view reason = {});
+  void abort();
+  void pause(bool paused);
+  void set_context(void* context) { context_ = context; }
+  void* context() const { return context_; }
+  void describe(appserver_connection_info& info);
+  bool can_be_piped() const;
+  void pipe_to(StreamConnection& sink);
+
+  // Where nothing but its own turn forbids it: to the successor, if the handler lets it go.
+  void move_or_stay();
+  void end_politely();
+  // At once, in the middle of whatever it is.
+  void cut();
+  void settle() override;
+
+ private:
+  void on_readable() override;
+  void on_writable() override;
+  void on_timeout() override;
+  void turn(std::span<char> data);
+  void process(std::span<char>& data);
+  void process_messages(std::string_view& data);
+  bool may_deliver() const;
+  stream::Cut next_message(std::string_view data);
+  stream::Cut measured(std::string_view data);
+  void deliver(std::string_view message, bool is_text);
+  void deliver_piped(std::string_view data);
+  void refuse(const stream::Cut& cut);
+  bool flush_turn();
+  void check_buffer();
+  bool move_to_successor();
+  void next_wait();
+  void set_timeout();
+  bool has_message_under_way() const;
+  void on_slow_message();
+  void linger();
+  void discard_input();
+  void finish(std::uint32_t reason, std::string_view text);
+  void forget();
+  std::size_t unsent() const;
+  bool is_full() const { return full_; }
+  StreamConnection* piped_to() const;
+
+  // Of a WebSocket:
+  void process_frames(std::span<char>& data);
+  void handle(const websocket::Event& event);
+  void answer_ping(std::string_view payload);
+  void append_owed_pong(std::string& out);
+  void peer_closes(const websocket::Event& event);
+  void fail(const websocket::Event& event);
+  void start_closing(std::uint16_t code, std::string_view reason);
+  // Our close frame is out, or on its way, and the peer's is waited for.
+  bool awaits_close() const;
+  bool at_boundary() const;
+  bool may_close_now();
+  // Until it is time for on_quiet(); milliseconds::max(): never.
+  milliseconds quiet_time() const;
+  void on_quiet();
+
+  StreamServer& server_;
+  std::shared_ptr<const StreamListener> listener_;
+  std::unique_ptr<websocket::Session> websocket_;  // null where it is none
+  std::string input_;                              // read, not yet delivered
+  std::size_t seen_ = 0;                           // of input_: looked at, and no whole message
+  appserver_connection id_;
+  appserver_connection pipe_to_ = 0;
+  appserver_connection piped_from_ = 0;
+  void* context_ = nullptr;
+  std::string local_;
+  std::string why_;  // it is closed, for on_close
+  std::uint64_t received_ = 0;
+  std::uint64_t received_before_ = 0;  // when the rate of a message was last looked at
+  std::uint32_t reason_ = APPSERVER_CLOSED_BY_PLUGIN;
+  std::uint32_t index_;
+  bool in_turn_ = false;
+  bool known_ = false;  // to the plugin: on_close is due
+  bool paused_ = false;
+  bool full_ = false;
+  bool said_full_ = false;
+  bool timing_message_ = false;  // the wheel holds the limit of the message at hand
+  bool timing_close_ = false;    // ... of the peer's answer to our close frame
+  bool answered_ = false;        // something was sent in the turn at hand
+  bool politely_ = false;
+  bool stays_ = false;  // the handler did not let it go
+  bool close_when_sent_ = false;
+  bool lingering_ = false;
+  bool aborted_ = false;
+};
+
+}  // namespace appserver::net

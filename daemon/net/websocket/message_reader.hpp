@@ -1,0 +1,86 @@
+// What a WebSocket client has sent, message by message (RFC 6455, sections 5 to 8). Pure.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "net/websocket/deflate.hpp"
+#include "net/websocket/frame.hpp"
+#include "net/websocket/utf8.hpp"
+
+namespace appserver::net::websocket {
+
+// Close codes of RFC 6455, section 7.4.1.
+inline constexpr std::uint16_t kNormal = 1000;
+inline constexpr std::uint16_t kGoingAway = 1001;
+inline constexpr std::uint16_t kProtocolError = 1002;
+inline constexpr std::uint16_t kNoStatus = 1005;  // never sent
+inline constexpr std::uint16_t kAbnormal = 1006;  // never sent
+inline constexpr std::uint16_t kInvalidPayload = 1007;
+inline constexpr std::uint16_t kTooBig = 1009;
+inline constexpr std::uint16_t kInternalError = 1011;
+
+// Whether an endpoint may send it in a close frame.
+bool is_sendable(std::uint16_t code);
+
+struct Event {
+  enum class Kind {
+    incomplete,  // more bytes are needed
+    fragment,    // of a message that goes on
+    message,
+    ping,
+    pong,
+    close,   // the client's; its code, kNoStatus where it gave none
+    failed,  // what came is against the protocol or a limit: `code` is to be sent
+  };
+  Kind kind = Kind::incomplete;
+  std::size_t size = 0;  // bytes of the data that it took
+  bool is_text = false;
+  std::uint16_t code = 0;
+  // Of a message, a ping or a pong; the reason of a close; why it failed. Valid until forget(), and
+  // as long as the data.
+  std::string_view text;
+};
+
+// One a connection.
+class MessageReader final {
+ public:
+  // `deflate` is null where no compression was agreed on; it outlives this.
+  MessageReader(std::size_t max_message, Deflate* deflate)
+      : max_message_(max_message), deflate_(deflate) {}
+
+  // The first frame of `data`, which is unmasked in place. After incomplete: the same bytes, with
+  // more behind them.
+  Event next(std::span<char> data);
+
+  // Frees what the last message needed: a connection at rest holds no buffer.
+  void forget() { std::string().swap(whole_); }
+
+  // No fragmented message is under way: the connection may move to another worker.
+  bool at_boundary() const { return !in_message_; }
+
+ private:
+  // Of a frame that has not come whole, so that what is no text is refused at once (RFC 6455,
+  // section 8.1). False: whatever comes, it is none.
+  bool may_become_text(const FrameHead& head, std::span<const char> part);
+  Event control(const FrameHead& head, std::string_view payload) const;
+  Event close(std::string_view payload) const;
+  Event data_frame(const FrameHead& head, std::string_view payload);
+  Event whole_message(std::string_view payload);
+  bool fits(const FrameHead& head) const;
+
+  std::size_t max_message_;
+  Deflate* deflate_;
+  std::string fragments_;
+  std::string whole_;
+  Utf8Checker utf8_;
+  std::size_t checked_ = 0;  // bytes of the payload at hand that utf8_ has seen before it is whole
+  bool in_message_ = false;
+  bool is_text_ = false;
+  bool compressed_ = false;
+};
+
+}  // namespace appserver::net::websocket
