@@ -20,16 +20,17 @@ struct Bytes {
   friend bool operator==(Bytes, Bytes) = default;
 };
 
-// An address to listen on, from "http://127.0.0.1:8080", "http://[::1]:80", "http://*:80" or
-// "http://unix:run/api.sock". Host names are not resolved: an address is a literal, "*" (both
+// An address to listen on, from "http://127.0.0.1:8080", "ws://[::1]:80", "frame://*:80" or
+// "tcp://unix:run/api.sock". Host names are not resolved: an address is a literal, "*" (both
 // families), or "localhost" (127.0.0.1).
 struct Listen {
-  std::string scheme = "http";
-  std::string host;        // literal address without brackets, or "*"; empty for a unix socket
-  std::uint16_t port = 0;  // 0: any free one
+  std::string scheme = "http";  // or ws, text, frame, tcp
+  std::string host;             // literal address without brackets, or "*"; empty for a unix socket
+  std::uint16_t port = 0;       // 0: any free one
   std::filesystem::path unix_path;  // absolute; empty unless a unix socket
   std::string text;  // canonical form, for messages and as the identity of the listener
   bool is_unix() const { return !unix_path.empty(); }
+  bool is_http() const { return scheme == "http"; }
   friend bool operator==(const Listen&, const Listen&) = default;
 };
 
@@ -52,8 +53,9 @@ struct Reload {
   std::string probe;                 // a path such as "/healthz"; empty: no probe
   milliseconds deadline{1'800'000};  // of the group's whole rollout, a canary's hold not counted
   milliseconds confirm_within{
-      120'000};            // a crash-loop so soon after its rollout reverts it; 0: never
-  Bytes reserve_memory{};  // to be left free by the surge
+      120'000};                      // a crash-loop so soon after its rollout reverts it; 0: never
+  Bytes reserve_memory{};            // to be left free by the surge
+  milliseconds close_spread{5'000};  // WebSockets that do not move are closed over so long
   Canary canary;
   friend bool operator==(const Reload&, const Reload&) = default;
 };
@@ -71,6 +73,12 @@ struct Limits {
   Bytes max_body{10ull << 20};
   milliseconds header_timeout{10'000};
   milliseconds idle_timeout{75'000};
+  // Of connections that carry messages or bytes.
+  Bytes max_message{1ull << 20};        // one message, in either direction
+  Bytes send_buffer{1ull << 20};        // what may wait for a peer before `send` takes no more
+  milliseconds send_timeout{30'000};    // a peer that takes none of it is cut
+  milliseconds stream_idle_timeout{0};  // without a byte in either direction; 0: never
+  milliseconds ping_interval{30'000};   // a WebSocket silent for so long is pinged; 0: never
   friend bool operator==(const Limits&, const Limits&) = default;
 };
 
@@ -136,7 +144,7 @@ struct LeftOut {
   };
 
   std::string folder;  // "is missing" or "cannot be read: ...": nothing of it is known; or empty
-  std::vector<Mistake> mistakes;  // by name
+  std::vector<Mistake> mistakes;            // by name
   std::vector<std::string> without_plugin;  // each NAME of a NAME.yaml without NAME.so, by name
 };
 

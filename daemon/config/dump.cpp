@@ -135,6 +135,7 @@ void dump_reload(Writer& out, const Reload& reload) {
   out.field(3, "deadline", to_text(reload.deadline));
   out.field(3, "confirm_within", to_text(reload.confirm_within));
   out.field(3, "reserve_memory", to_text(reload.reserve_memory));
+  out.field(3, "close_spread", to_text(reload.close_spread));
   out.line(3, "canary:");
   out.field(4, "slots", reload.canary.slots);
   out.field(4, "hold", to_text(reload.canary.hold));
@@ -156,6 +157,11 @@ void dump_group(Writer& out, const Group& group) {
   out.field(3, "max_body", to_text(group.limits.max_body));
   out.field(3, "header_timeout", to_text(group.limits.header_timeout));
   out.field(3, "idle_timeout", to_text(group.limits.idle_timeout));
+  out.field(3, "max_message", to_text(group.limits.max_message));
+  out.field(3, "send_buffer", to_text(group.limits.send_buffer));
+  out.field(3, "send_timeout", to_text(group.limits.send_timeout));
+  out.field(3, "stream_idle_timeout", to_text(group.limits.stream_idle_timeout));
+  out.field(3, "ping_interval", to_text(group.limits.ping_interval));
   out.line(2, "recycle:");
   out.field(3, "max_requests", group.recycle.max_requests);
   out.field(3, "max_memory", to_text(group.recycle.max_memory));

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/un.h>
 
 #include <algorithm>
@@ -19,9 +20,8 @@ namespace {
 
 constexpr std::string_view kExpected = "an address such as http://127.0.0.1:8080";
 constexpr std::string_view kUnixPrefix = "unix:";
-constexpr std::array<std::string_view, 1> kSchemes = {"http"};
-constexpr std::array<std::string_view, 8> kLaterSchemes = {"https", "ws",  "wss",   "tcp",
-                                                           "tls",   "udp", "frame", "text"};
+constexpr std::array<std::string_view, 5> kSchemes = {"http", "ws", "text", "frame", "tcp"};
+constexpr std::array<std::string_view, 4> kLaterSchemes = {"https", "wss", "tls", "udp"};
 constexpr std::size_t kMaxUnixPath = sizeof(sockaddr_un::sun_path) - 1;
 
 // The text form that inet_ntop gives, so that ::1 and 0:0::1 are one address.
@@ -41,17 +41,18 @@ Failure wrong_host(std::string_view text, std::string_view host) {
                   in_quotes(host)));
 }
 
-Parsed<Listen> unix_listen(std::string_view text, std::string_view path,
+Parsed<Listen> unix_listen(std::string_view text, std::string_view scheme, std::string_view path,
                            const std::filesystem::path& folder) {
   if (path.empty() || path.find('\0') != std::string_view::npos) {
     return wrong_value("an address such as http://unix:run/api.sock", text);
   }
   Listen listen;
+  listen.scheme = scheme;
   listen.unix_path = absolute_path(path, folder);
   if (std::string problem = unix_path_problem(listen.unix_path); !problem.empty()) {
     return failed(std::move(problem));
   }
-  listen.text = "http://unix:" + listen.unix_path.native();
+  listen.text = fmt::format("{}://unix:{}", scheme, listen.unix_path.native());
   return listen;
 }
 
@@ -63,7 +64,8 @@ std::optional<std::uint16_t> parse_port(std::string_view text) {
   return port;
 }
 
-Parsed<Listen> tcp_listen(std::string_view text, std::string_view authority) {
+Parsed<Listen> tcp_listen(std::string_view text, std::string_view scheme,
+                          std::string_view authority) {
   if (authority.ends_with('/')) authority.remove_suffix(1);  // as copied from a browser
   if (authority.find_first_of("/?#@") != std::string_view::npos) {
     return wrong_value(kExpected, text, "an address has no path, query or user");
@@ -78,6 +80,7 @@ Parsed<Listen> tcp_listen(std::string_view text, std::string_view authority) {
   if (!port) return wrong_value(kExpected, text, "a port is a number from 0 to 65535");
 
   Listen listen;
+  listen.scheme = scheme;
   listen.port = *port;
   if (host == "localhost") host = "127.0.0.1";
   if (host == "*") {
@@ -92,7 +95,7 @@ Parsed<Listen> tcp_listen(std::string_view text, std::string_view authority) {
     if (!address) return wrong_host(text, host);
     listen.host = host = *address;
   }
-  listen.text = fmt::format("http://{}:{}", host, *port);
+  listen.text = fmt::format("{}://{}:{}", scheme, host, *port);
   return listen;
 }
 
@@ -120,17 +123,17 @@ Parsed<Listen> parse_listen(std::string_view text, const std::filesystem::path& 
   const std::string_view scheme = text.substr(0, separator);
   const std::string_view rest = text.substr(separator + 3);
   if (std::ranges::find(kLaterSchemes, scheme) != kLaterSchemes.end()) {
-    return failed(
-        fmt::format("{}:// is not supported yet by this version; it serves http", scheme));
+    return failed(fmt::format("{}:// is not supported yet by this version; it serves {}", scheme,
+                              fmt::join(kSchemes, ", ")));
   }
-  if (scheme != "http") {
+  if (std::ranges::find(kSchemes, scheme) == kSchemes.end()) {
     return failed(fmt::format("unknown scheme {} in {}{}", in_quotes(scheme), in_quotes(text),
                               suggestion(scheme, kSchemes)));
   }
   if (rest.starts_with(kUnixPrefix)) {
-    return unix_listen(text, rest.substr(kUnixPrefix.size()), folder);
+    return unix_listen(text, scheme, rest.substr(kUnixPrefix.size()), folder);
   }
-  return tcp_listen(text, rest);
+  return tcp_listen(text, scheme, rest);
 }
 
 }  // namespace appserver::config

@@ -19,8 +19,9 @@ constexpr std::array<std::string_view, 16> kGroupKeys = {
     "plugin",       "listen",  "count",       "reloadable",       "settings", "reload",
     "limits",       "user",    "group",       "recycle",          "nice",     "cpu_affinity",
     "hang_timeout", "rlimits", "environment", "working_directory"};
-constexpr std::array<std::string_view, 4> kLimitsKeys = {"max_connections", "max_body",
-                                                         "header_timeout", "idle_timeout"};
+constexpr std::array<std::string_view, 9> kLimitsKeys = {
+    "max_connections", "max_body",     "header_timeout",      "idle_timeout", "max_message",
+    "send_buffer",     "send_timeout", "stream_idle_timeout", "ping_interval"};
 constexpr milliseconds kShortest{1};
 constexpr std::size_t kMaxGroups = 1024;
 
@@ -87,6 +88,11 @@ void read_limits(const Section& section, Limits& limits) {
   section.read("max_body", SizeRule{}, limits.max_body);
   section.read("header_timeout", DurationRule{kShortest}, limits.header_timeout);
   section.read("idle_timeout", DurationRule{kShortest}, limits.idle_timeout);
+  section.read("max_message", SizeRule{}, limits.max_message);
+  section.read("send_buffer", SizeRule{}, limits.send_buffer);
+  section.read("send_timeout", DurationRule{kShortest}, limits.send_timeout);
+  section.read("stream_idle_timeout", DurationRule{}, limits.stream_idle_timeout);
+  section.read("ping_interval", DurationRule{}, limits.ping_interval);
 }
 
 // nullopt after a problem: what depends on it is not checked.
@@ -94,6 +100,16 @@ std::optional<std::uint32_t> read_count(const Section& section, Group& group) {
   if (section.find("count") == nullptr) return group.count;
   if (!section.read("count", CountRule{}, group.count)) return std::nullopt;
   return group.count;
+}
+
+void check_probe(const Section& section, const Group& group) {
+  if (group.reload.probe.empty() || group.listen.empty()) return;
+  if (std::ranges::any_of(group.listen, &Listen::is_http)) return;
+  const Entry* const reload = section.find("reload");
+  if (reload == nullptr) return;
+  section.scope().complain(*reload, fmt::format("{}: a probe is an HTTP request, and the group "
+                                                "listens on no http:// address",
+                                                section.path_of("reload.probe")));
 }
 
 GroupSource read_group(const Scope& scope, const Entry& entry, const PluginPlace& plugin) {
@@ -110,6 +126,7 @@ GroupSource read_group(const Scope& scope, const Entry& entry, const PluginPlace
     group.settings = settings_json(scope, *settings->value, section.path_of("settings"));
   }
   read_reload(section, count, group.reload);
+  check_probe(section, group);
   read_limits(section.section("limits", kLimitsKeys), group.limits);
   read_recycle(section, group.recycle);
   read_hang_timeout(section, group.hang_timeout);
@@ -175,9 +192,11 @@ void Addresses::add(const GroupSource& source, Problems& problems) {
       problems.add(place, fmt::format("groups.{}: {} is the control socket of the daemon", name,
                                       listen.text));
     }
-    const auto [user, inserted] = users_.try_emplace(listen.text, User{name, place});
-    if (inserted) continue;
     const bool any_port = !listen.is_unix() && listen.port == 0;
+    // Two protocols cannot share a port.
+    const std::string where = any_port ? listen.text : listen.text.substr(listen.scheme.size());
+    const auto [user, inserted] = users_.try_emplace(where, User{name, place});
+    if (inserted) continue;
     if (any_port && user->second.group != name) continue;  // each gets a port of its own
     problems.add(place,
                  fmt::format("groups.{}: {} is listened on twice; first by groups.{} at {}", name,

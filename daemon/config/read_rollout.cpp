@@ -11,9 +11,9 @@ namespace appserver::config {
 
 namespace {
 
-constexpr std::array<std::string_view, 9> kReloadKeys = {
+constexpr std::array<std::string_view, 10> kReloadKeys = {
     "surge",    "start_timeout",  "min_ready",      "drain_timeout", "probe",
-    "deadline", "confirm_within", "reserve_memory", "canary"};
+    "deadline", "confirm_within", "reserve_memory", "close_spread",  "canary"};
 constexpr std::array<std::string_view, 4> kCanaryKeys = {"slots", "hold", "min_requests",
                                                          "on_inconclusive"};
 constexpr std::array<std::string_view, 3> kRecycleKeys = {"max_requests", "max_memory",
@@ -45,6 +45,7 @@ void read_reload(const Section& group, std::optional<std::uint32_t> count, Reloa
   section.read("deadline", DurationRule{kShortestDeadline}, reload.deadline);
   section.read("confirm_within", DurationRule{}, reload.confirm_within);
   section.read("reserve_memory", SizeRule{}, reload.reserve_memory);
+  section.read("close_spread", DurationRule{}, reload.close_spread);
   const Section canary = section.section("canary", kCanaryKeys);
   read_canary(canary, reload.canary);
   if (count && reload.canary.slots > 0 && reload.canary.slots >= *count) {

@@ -118,7 +118,7 @@ json::value write(const Canary& canary) {
                       {"on_inconclusive", to_word(canary.on_inconclusive)}};
 }
 
-constexpr std::array<Field<Reload>, 9> kReload = {{
+constexpr std::array<Field<Reload>, 10> kReload = {{
     {"surge", [](const json::value& value, Reload& out) { read(value, out.surge); }},
     {"start_timeout",
      [](const json::value& value, Reload& out) { read(value, out.start_timeout); }},
@@ -131,6 +131,7 @@ constexpr std::array<Field<Reload>, 9> kReload = {{
      [](const json::value& value, Reload& out) { read(value, out.confirm_within); }},
     {"reserve_memory",
      [](const json::value& value, Reload& out) { read(value, out.reserve_memory); }},
+    {"close_spread", [](const json::value& value, Reload& out) { read(value, out.close_spread); }},
     {"canary",
      [](const json::value& value, Reload& out) { read_fields(value, kCanary, out.canary); }},
 }};
@@ -144,23 +145,36 @@ json::value write(const Reload& reload) {
                       {"deadline", reload.deadline.count()},
                       {"confirm_within", reload.confirm_within.count()},
                       {"reserve_memory", reload.reserve_memory.value},
+                      {"close_spread", reload.close_spread.count()},
                       {"canary", write(reload.canary)}};
 }
 
-constexpr std::array<Field<Limits>, 4> kLimits = {{
+constexpr std::array<Field<Limits>, 9> kLimits = {{
     {"max_connections",
      [](const json::value& value, Limits& out) { read(value, out.max_connections); }},
     {"max_body", [](const json::value& value, Limits& out) { read(value, out.max_body); }},
     {"header_timeout",
      [](const json::value& value, Limits& out) { read(value, out.header_timeout); }},
     {"idle_timeout", [](const json::value& value, Limits& out) { read(value, out.idle_timeout); }},
+    {"max_message", [](const json::value& value, Limits& out) { read(value, out.max_message); }},
+    {"send_buffer", [](const json::value& value, Limits& out) { read(value, out.send_buffer); }},
+    {"send_timeout", [](const json::value& value, Limits& out) { read(value, out.send_timeout); }},
+    {"stream_idle_timeout",
+     [](const json::value& value, Limits& out) { read(value, out.stream_idle_timeout); }},
+    {"ping_interval",
+     [](const json::value& value, Limits& out) { read(value, out.ping_interval); }},
 }};
 
 json::value write(const Limits& limits) {
   return json::object{{"max_connections", limits.max_connections},
                       {"max_body", limits.max_body.value},
                       {"header_timeout", limits.header_timeout.count()},
-                      {"idle_timeout", limits.idle_timeout.count()}};
+                      {"idle_timeout", limits.idle_timeout.count()},
+                      {"max_message", limits.max_message.value},
+                      {"send_buffer", limits.send_buffer.value},
+                      {"send_timeout", limits.send_timeout.count()},
+                      {"stream_idle_timeout", limits.stream_idle_timeout.count()},
+                      {"ping_interval", limits.ping_interval.count()}};
 }
 
 constexpr std::array<Field<Recycle>, 3> kRecycle = {{

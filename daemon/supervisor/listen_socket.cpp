@@ -124,6 +124,11 @@ os::Fd bind_tcp(const config::Listen& listen, std::uint16_t port) {
   os::Fd socket = bind_to(make_address(listen, port), listen, true);
   // Inherited by accepted connections: answers are gathered by us, not by the kernel.
   set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1, listen.text);
+  // Connections that may be silent for hours: a peer that has vanished is found out in two minutes.
+  set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1, listen.text);
+  set_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, 60, listen.text);
+  set_option(socket, IPPROTO_TCP, TCP_KEEPINTVL, 15, listen.text);
+  set_option(socket, IPPROTO_TCP, TCP_KEEPCNT, 4, listen.text);
   return socket;
 }
 

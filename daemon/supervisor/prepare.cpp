@@ -41,8 +41,9 @@ bool needs_new_workers(const config::Group& running, const config::Group& wanted
   neutral.dropped = running.dropped;
   const milliseconds drain_timeout = wanted.reload.drain_timeout;
   neutral.reload = running.reload;
-  // A worker that loses its supervisor drains by it.
+  // A worker that loses its supervisor drains by these.
   neutral.reload.drain_timeout = drain_timeout;
+  neutral.reload.close_spread = wanted.reload.close_spread;
   return neutral != running;
 }
 

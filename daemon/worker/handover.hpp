@@ -1,23 +1,23 @@
 // Moving open connections from a worker to its successor: one message a connection, with its
-// descriptor and the bytes that were read ahead of it.
+// descriptor and what is known of it. The sender keeps each until the successor has said that it
+// has taken it, so that none is lost with a successor that dies.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <cstddef>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <string>
 
+#include "net/handed.hpp"
 #include "os/fd.hpp"
 
 namespace appserver::worker {
 
-struct Handed {
-  os::Fd connection;
-  std::string received;
-};
+using net::Handed;
 
 class HandoverSender final {
  public:
@@ -27,17 +27,27 @@ class HandoverSender final {
                  std::function<void(std::deque<Handed>)> lost);
 
   void send(Handed connection);
-  bool empty() const { return queue_.empty(); }
+  // Nothing waits to be sent or to be taken.
+  bool empty() const { return queue_.empty() && untaken_.empty(); }
   void on_empty(std::function<void()> call) { on_empty_ = std::move(call); }
-  // Connections still waiting here, to be closed: the deadline has come.
+  // Gives up; the number of connections that could not be sent, to be closed: the deadline has
+  // come.
   std::size_t cut();
 
  private:
-  void pump();
+  using Descriptor =
+      boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type>;
 
-  os::Fd socket_;
+  void pump();
+  void retry_soon();
+  void wait_for_word();
+  bool read_words();
+  void give_back();
+
+  Descriptor socket_;
   boost::asio::steady_timer retry_;
-  std::deque<Handed> queue_;
+  std::deque<Handed> queue_;    // to be sent
+  std::deque<Handed> untaken_;  // sent, oldest first
   std::function<void(std::deque<Handed>)> lost_;
   std::function<void()> on_empty_;
   std::shared_ptr<const bool> alive_ =
@@ -56,9 +66,11 @@ class HandoverReceiver final {
   void wait();
   bool has_spare_descriptor();
   bool receive_some();
+  void say_taken();
 
   boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type> socket_;
   boost::asio::steady_timer retry_;
+  std::uint32_t unsaid_ = 0;  // taken, and the predecessor does not know it yet
   bool starved_ = false;
   std::function<void(Handed)> received_;
   std::function<void()> ended_;

@@ -271,7 +271,10 @@ const appserver_host& host_table() {
       APPSERVER_ABI_MAJOR,
       APPSERVER_ABI_MINOR,
       [](const char* name) noexcept -> const void* {
-        return std::string_view(name) == APPSERVER_HTTP ? &http_host_table() : nullptr;
+        const std::string_view wanted = name;
+        if (wanted == APPSERVER_HTTP) return &http_host_table();
+        if (wanted == APPSERVER_STREAM) return &stream_host_table();
+        return nullptr;
       },
       [](appserver_worker* worker) noexcept { return &worker->host.info(); },
       [](appserver_worker* worker, std::int32_t level, appserver_str message) noexcept {

@@ -69,6 +69,7 @@ void PluginHost::load() {
   if (plugin_.extension == nullptr) return;
   http_ = plugin::read_table<appserver_http_plugin>(plugin_.extension(APPSERVER_HTTP));
   if (http_ && http_->on_request == nullptr) http_.reset();
+  streams_.load(plugin_);
 }
 
 void PluginHost::create() {
@@ -92,8 +93,9 @@ void PluginHost::self_check() {
   if (result != APPSERVER_OK) throw std::runtime_error(named("self_check", why));
 }
 
-void PluginHost::start(net::HttpServer& server) {
+void PluginHost::start(net::HttpServer& server, net::StreamServer& streams) {
   server_ = &server;
+  streams_.start(streams);
   create();
   if (plugin_.on_worker_start == nullptr) return;
   std::int32_t result = APPSERVER_OK;
@@ -149,6 +151,10 @@ void PluginHost::on_exchange_end(appserver_exchange exchange) {
 
 std::string PluginHost::take_error(std::string_view fallback) {
   return error_.empty() ? std::string(fallback) : std::exchange(error_, {});
+}
+
+void PluginHost::log_failure(std::string_view hook) {
+  log_.write(config::LogLevel::error, named(hook, take_error("failed without a reason")));
 }
 
 void PluginHost::log(std::int32_t level, std::string_view message) {

@@ -21,6 +21,7 @@
 #include "net/http_server.hpp"
 #include "telemetry/worker_page.hpp"
 #include "worker/settings.hpp"
+#include "worker/stream_host.hpp"
 #include "worker/worker_log.hpp"
 
 namespace appserver::worker {
@@ -51,6 +52,7 @@ class PluginHost final : public net::RequestHandler {
   // Loads the plugin and reads its tables. Throws plugin::BadPlugin.
   void load();
   bool speaks_http() const { return http_.has_value(); }
+  bool speaks_streams() const { return streams_.has_plugin(); }
 
   // For a process that serves nothing: create, self_check and destroy where the plugin has a
   // self_check, else nothing. Instead of start(), once. Throws std::runtime_error with the plugin's
@@ -58,10 +60,20 @@ class PluginHost final : public net::RequestHandler {
   void self_check();
 
   // create and on_worker_start. Throws std::runtime_error with the plugin's own reason.
-  void start(net::HttpServer& server);
+  void start(net::HttpServer& server, net::StreamServer& streams);
   void kept();
   // on_worker_stop and destroy; no timer or posted call runs afterwards.
   void stop();
+
+  StreamHost& streams() { return streams_; }
+
+  // For the hosts of extensions.
+  void* self() const { return self_; }
+  telemetry::WorkerPage& page() { return page_; }
+  bool on_loop() const { return std::this_thread::get_id() == loop_thread_; }
+  void forget_error() { error_.clear(); }
+  // In the log, with the reason that the plugin gave.
+  void log_failure(std::string_view hook);
 
   void on_request(appserver_exchange exchange, const appserver_http_request& request) override;
   void on_exchange_end(appserver_exchange exchange) override;
@@ -96,7 +108,6 @@ class PluginHost final : public net::RequestHandler {
     void* argument;
   };
 
-  bool on_loop() const { return std::this_thread::get_id() == loop_thread_; }
   // What other threads may know of an exchange that is not over.
   struct Open {
     bool head = false;     // the request was HEAD: no body is sent, so none can be missing
@@ -139,6 +150,7 @@ class PluginHost final : public net::RequestHandler {
   appserver_worker_info info_{};
   appserver_plugin plugin_{};
   std::optional<appserver_http_plugin> http_;
+  StreamHost streams_{*this};
   void* self_ = nullptr;
   std::string error_;
   std::thread::id loop_thread_ = std::this_thread::get_id();

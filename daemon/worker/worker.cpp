@@ -25,6 +25,7 @@
 #include "channel/process.hpp"
 #include "net/acceptor.hpp"
 #include "net/http_server.hpp"
+#include "net/stream_server.hpp"
 #include "os/error.hpp"
 #include "os/memfd.hpp"
 #include "telemetry/worker_page.hpp"
@@ -87,10 +88,37 @@ std::uint32_t affordable_connections(std::uint32_t wanted) {
 net::HttpLimits to_limits(const config::Limits& limits) {
   net::HttpLimits result;
   result.request.max_body = limits.max_body.value;
-  result.max_connections = affordable_connections(limits.max_connections);
   result.header_timeout = limits.header_timeout;
   result.idle_timeout = limits.idle_timeout;
   return result;
+}
+
+net::StreamLimits to_stream_limits(const config::Limits& limits, const config::Reload& reload) {
+  net::StreamLimits result;
+  result.max_message = limits.max_message.value;
+  result.send_buffer = limits.send_buffer.value;
+  result.message_timeout = limits.header_timeout;
+  result.send_timeout = limits.send_timeout;
+  result.idle_timeout = limits.stream_idle_timeout;
+  result.ping_interval = limits.ping_interval;
+  // So that the last ones have time for their closing.
+  result.close_spread = std::min(reload.close_spread, reload.drain_timeout / 2);
+  return result;
+}
+
+net::stream::Framing framing_of(std::string_view scheme) {
+  if (scheme == "text") return net::stream::Framing::text;
+  if (scheme == "frame") return net::stream::Framing::frame;
+  return net::stream::Framing::raw;
+}
+
+std::shared_ptr<const net::StreamListener> make_listener(const std::string& text,
+                                                         const std::string& scheme) {
+  net::StreamListener listener{text, scheme, framing_of(scheme)};
+  listener.only_websockets = scheme == "ws";
+  listener.begins_with_http = scheme == "http" || listener.only_websockets;
+  if (listener.begins_with_http) listener.protocol = "websocket";
+  return std::make_shared<const net::StreamListener>(std::move(listener));
 }
 
 class Worker final {
@@ -107,6 +135,12 @@ class Worker final {
   void on_channel();
   void handle(Message message);
   void add_listeners(std::uint32_t slot, std::vector<os::Fd> sockets);
+  void serve(Handed fresh, const std::shared_ptr<const net::StreamListener>& listener);
+  void go_on_with(Handed handed);
+  bool has_room() const { return connections() < max_connections_; }
+  std::size_t connections() const { return server_.connections() + streams_.connections(); }
+  void connection_ended();
+  void check_plugin();
   void start_accepting(std::uint32_t slot);
   void stop_accepting(std::uint32_t slot, bool empty_queue);
   void stop_accepting_all(bool empty_queue);
@@ -125,7 +159,11 @@ class Worker final {
   telemetry::WorkerPage& page_;
   WorkerLog log_;
   PluginHost host_;
+  std::uint32_t max_connections_;
   net::HttpServer server_;
+  net::StreamServer streams_;
+  // By the configuration's text.
+  std::map<std::string, std::shared_ptr<const net::StreamListener>, std::less<>> listeners_;
   Descriptor channel_;
   Descriptor terminated_;
   boost::asio::steady_timer tick_{context_};
@@ -147,30 +185,59 @@ Worker::Worker(const channel::Boot& boot, os::Fd channel_socket, Message boot_me
       page_(map_page(boot_message.fds[channel::kBootPage].get())),
       log_(std::move(boot_message.fds[channel::kBootLog]), boot.log_level, page_),
       host_(context_, boot, page_, log_),
+      max_connections_(affordable_connections(boot.group.limits.max_connections)),
       server_(context_, to_limits(boot.group.limits), host_, page_),
+      streams_(context_, to_stream_limits(boot.group.limits, boot.group.reload), host_.streams(),
+               page_),
       channel_(context_.get_executor(), channel_socket.release()),
       terminated_(context_.get_executor(), terminated.release()) {
   note_crashes(page_.crash);
   record_modules(page_.crash, boot.plugin_file);
+  for (const config::Listen& listen : boot.group.listen) {
+    listeners_.emplace(listen.text, make_listener(listen.text, listen.scheme));
+  }
   std::vector<os::Fd> listeners;
   for (std::size_t i = kFirstListener; i < boot_message.fds.size(); ++i) {
     listeners.push_back(std::move(boot_message.fds[i]));
   }
   add_listeners(boot.slot, std::move(listeners));
-  server_.on_fewer([this] {
-    if (draining_) {
-      check_drained();
-      return;
-    }
-    for (auto& [slot, acceptors] : acceptors_) {
-      for (auto& acceptor : acceptors) acceptor->resume();
-    }
+  server_.on_upgrade([this](Handed moved, std::shared_ptr<const net::StreamListener> listener,
+                            const appserver_http_request& request) {
+    streams_.open_websocket(std::move(moved), std::move(listener), request);
   });
+  server_.on_fewer([this] { connection_ended(); });
+  streams_.on_fewer([this] { connection_ended(); });
+}
+
+void Worker::connection_ended() {
+  if (draining_) {
+    check_drained();
+    return;
+  }
+  for (auto& [slot, acceptors] : acceptors_) {
+    for (auto& acceptor : acceptors) acceptor->resume();
+  }
+}
+
+// A listener whose connections nobody would serve is a mistake.
+void Worker::check_plugin() {
+  for (const config::Listen& listen : boot_.group.listen) {
+    if (listen.is_http() ? host_.speaks_http() : host_.speaks_streams()) continue;
+    throw std::runtime_error(
+        listen.is_http()
+            ? fmt::format("the plugin does not answer HTTP requests (no extension \"http/1\"), but "
+                          "the group listens on {}",
+                          listen.text)
+            : fmt::format("the plugin does not take messages (no extension \"stream/1\"; in C++: "
+                          "no on_message), but the group listens on {}",
+                          listen.text));
+  }
 }
 
 void Worker::start() {
   host_.load();
   record_modules(page_.crash, boot_.plugin_file);
+  check_plugin();
   if (boot_.purpose == channel::Purpose::preflight) {
     host_.self_check();
     say(Kind::ready);
@@ -178,19 +245,13 @@ void Worker::start() {
     say(Kind::stopped);
     return;
   }
-  if (!host_.speaks_http() && !boot_.group.listen.empty()) {
-    throw std::runtime_error(
-        "the plugin does not answer HTTP requests (no extension \"http/1\"), but the group "
-        "listens");
-  }
-  const std::uint32_t affordable = affordable_connections(boot_.group.limits.max_connections);
-  if (affordable < boot_.group.limits.max_connections) {
+  if (max_connections_ < boot_.group.limits.max_connections) {
     log_.write(config::LogLevel::info,
                fmt::format("serves at most {} connections instead of limits.max_connections ({}); "
                            "raise rlimits.nofile",
-                           affordable, boot_.group.limits.max_connections));
+                           max_connections_, boot_.group.limits.max_connections));
   }
-  host_.start(server_);
+  host_.start(server_, streams_);
   say(Kind::ready);
   watch_termination();
   read_channel();
@@ -272,24 +333,61 @@ void Worker::handle(Message message) {
   }
 }
 
+// In the order of the configuration; those that are lent are TCP sockets alone.
 void Worker::add_listeners(std::uint32_t slot, std::vector<os::Fd> sockets) {
   stop_accepting(slot, false);
-  net::Acceptor::Hooks hooks{[this] { return server_.has_room(); },
-                             [this](os::Fd connection) {
-                               page_.accepted.add();
-                               server_.serve(std::move(connection));
-                             },
-                             [this](const std::string& what) {
-                               const auto now = std::chrono::steady_clock::now();
-                               if (now - last_complaint_ < std::chrono::seconds(1)) return;
-                               last_complaint_ = now;
-                               log_.write(
-                                   config::LogLevel::warning,
-                                   what + ". Raise rlimits.nofile or lower limits.max_connections");
-                             }};
-  for (os::Fd& socket : sockets) {
-    acceptors_[slot].push_back(std::make_unique<net::Acceptor>(context_, std::move(socket), hooks));
+  std::vector<const config::Listen*> listens;
+  for (const config::Listen& listen : boot_.group.listen) {
+    if (slot == boot_.slot || !listen.is_unix()) listens.push_back(&listen);
   }
+  const auto complain = [this](const std::string& what) {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - last_complaint_ < std::chrono::seconds(1)) return;
+    last_complaint_ = now;
+    log_.write(config::LogLevel::warning,
+               what + ". Raise rlimits.nofile or lower limits.max_connections");
+  };
+  for (std::size_t i = 0; i < sockets.size(); ++i) {
+    std::shared_ptr<const net::StreamListener> listener;
+    if (i < listens.size()) listener = listeners_.at(listens[i]->text);
+    const auto accepted = [this, listener = std::move(listener)](os::Fd connection) {
+      page_.accepted.add();
+      Handed fresh{std::move(connection)};
+      serve(std::move(fresh), listener);
+    };
+    acceptors_[slot].push_back(std::make_unique<net::Acceptor>(
+        context_, std::move(sockets[i]),
+        net::Acceptor::Hooks{[this] { return has_room(); }, accepted, complain}));
+  }
+}
+
+// Null: of a listener of nobody.
+void Worker::serve(Handed fresh, const std::shared_ptr<const net::StreamListener>& listener) {
+  if (listener == nullptr || listener->begins_with_http) {
+    server_.serve(std::move(fresh.connection), std::move(fresh.received),
+                  host_.speaks_streams() ? listener : nullptr);
+  } else {
+    streams_.serve(std::move(fresh.connection), listener);
+  }
+}
+
+// Also what came in at an address that this release does not listen on any more.
+void Worker::go_on_with(Handed handed) {
+  std::shared_ptr<const net::StreamListener> listener;
+  const auto known = listeners_.find(handed.listener);
+  if (known != listeners_.end()) {
+    listener = known->second;
+  } else if (!handed.listener.empty()) {
+    listener =
+        make_listener(handed.listener, handed.listener.substr(0, handed.listener.find("://")));
+  }
+  const bool opens_only = listener != nullptr && listener->only_websockets;
+  if (handed.kind == Handed::Kind::http) {
+    if (host_.speaks_http() || opens_only) serve(std::move(handed), listener);
+  } else if (host_.speaks_streams() && listener != nullptr) {
+    streams_.adopt(std::move(handed), std::move(listener));
+  }
+  // Else the socket closes with `handed`: this build could not serve it.
 }
 
 void Worker::start_accepting(std::uint32_t slot) {
@@ -314,7 +412,7 @@ void Worker::adopt(os::Fd predecessor) {
       context_, std::move(predecessor),
       [this](Handed handed) {
         page_.adopted.add();
-        server_.serve(std::move(handed.connection), std::move(handed.received));
+        go_on_with(std::move(handed));
       },
       [this, place] {
         receivers_.erase(place);
@@ -334,6 +432,7 @@ void Worker::drain(milliseconds timeout, os::Fd successor) {
   } else if (!again) {
     stop_accepting_all(serving_);
     server_.drain_politely();
+    streams_.drain_politely();
   }
   check_drained();
 }
@@ -344,19 +443,19 @@ void Worker::drain_to(os::Fd successor) {
         log_.write(config::LogLevel::warning,
                    "the successor is gone; draining without handing over");
         server_.drain_politely();
-        for (Handed& handed : left)
-          server_.serve(std::move(handed.connection), std::move(handed.received));
+        streams_.drain_politely();
+        for (Handed& handed : left) go_on_with(std::move(handed));
       });
   sender_->on_empty([this] { check_drained(); });
-  server_.hand_over([this](os::Fd connection, std::string received) {
-    sender_->send({std::move(connection), std::move(received)});
-  });
+  server_.hand_over([this](Handed handed) { sender_->send(std::move(handed)); });
+  streams_.hand_over([this](Handed handed) { sender_->send(std::move(handed)); });
 }
 
 void Worker::deadline_reached() {
   receivers_.clear();
   if (sender_) cut_ += sender_->cut();
   cut_ += server_.cut();
+  cut_ += streams_.cut();
   check_drained();
 }
 
@@ -366,7 +465,7 @@ void Worker::check_drained() {
   boost::asio::post(context_, [this] {
     check_posted_ = false;
     const bool sent = !sender_ || sender_->empty();
-    if (server_.connections() == 0 && sent && receivers_.empty() && !finished_) finish();
+    if (connections() == 0 && sent && receivers_.empty() && !finished_) finish();
   });
 }
 
@@ -385,6 +484,7 @@ void Worker::tick() {
   page_.heartbeat_ns.set(static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
                          static_cast<std::uint64_t>(now.tv_nsec));
   server_.tick();
+  streams_.tick();
   tick_.expires_after(net::TimerWheel::kTick);
   tick_.async_wait([this](const error_code& error) {
     if (!error) tick();
