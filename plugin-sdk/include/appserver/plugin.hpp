@@ -5,9 +5,14 @@
 #include <appserver/abi.h>
 #include <appserver/abi/note.h>
 
+#include <appserver/connection.hpp>
 #include <appserver/detail/adapter.hpp>
 #include <appserver/http.hpp>
+#include <appserver/upgrade.hpp>
 #include <appserver/worker.hpp>
+#include <cstddef>
+#include <string>
+#include <string_view>
 #include <type_traits>
 
 namespace appserver {
@@ -47,6 +52,66 @@ class Plugin {
   virtual void on_request(Request& request, Response& response) {
     static_cast<void>(request);
     response.status(404).text("Not Found\n");
+  }
+
+  // Connections of ws://, text://, frame:// and tcp:// listeners, and WebSockets that begin with a
+  // request on an http:// listener. A plugin without on_message has none.
+
+  // A client has connected. An exception: it is cut off, and on_close does not follow.
+  virtual void on_connect(Connection connection) { static_cast<void>(connection); }
+
+  // A client asks for a WebSocket: `upgrade` may refuse it or choose a subprotocol. What is sent
+  // from here goes out behind the host's answer. Browsers let any page ask: look at the header
+  // Origin where cookies say who somebody is. An exception: 500. After a refusal no on_close
+  // follows.
+  virtual void on_websocket_open(Connection connection, const Request& request, Upgrade& upgrade) {
+    static_cast<void>(request);
+    static_cast<void>(upgrade);
+    on_connect(connection);
+  }
+
+  // One message, valid until the hook returns: of a WebSocket, a line, a frame, or the bytes that
+  // have come. An exception: it is logged, and on_error follows.
+  virtual void on_message(Connection connection, Message message) {
+    static_cast<void>(connection);
+    static_cast<void>(message);
+  }
+
+  // It has ended, by whomever. Its context can still be read.
+  virtual void on_close(Connection connection, Close close) {
+    static_cast<void>(connection);
+    static_cast<void>(close);
+  }
+
+  // An exception left on_message; `what` is its type and text. Closes the connection where the
+  // plugin does not decide otherwise.
+  virtual void on_error(Connection connection, std::string_view what) {
+    static_cast<void>(what);
+    connection.close();
+  }
+
+  // limits.send_buffer bytes wait for the peer: send takes no more until on_buffer_drain.
+  virtual void on_buffer_full(Connection connection) { static_cast<void>(connection); }
+  virtual void on_buffer_drain(Connection connection) { static_cast<void>(connection); }
+
+  // In a reload the connection moves to the worker's successor: `state`, at most 64 KiB, is what
+  // on_adopt gets there in place of an on_connect, perhaps by another build. Nothing else follows
+  // here. An exception, or a plugin without both hooks: it does not move, and is ended politely.
+  virtual void on_handover(Connection connection, std::string& state) {
+    static_cast<void>(connection);
+    static_cast<void>(state);
+  }
+  // An exception: the connection is closed.
+  virtual void on_adopt(Connection connection, std::string_view state) {
+    static_cast<void>(connection);
+    static_cast<void>(state);
+  }
+
+  // Own framing for tcp:// listeners: how many bytes the first message of `data` has, 0 where that
+  // cannot be told yet. `data` is never empty. ProtocolError: what came is no message.
+  virtual std::size_t measure(Connection connection, std::string_view data) {
+    static_cast<void>(connection);
+    return data.size();
   }
 
   // For the SDK.

@@ -3,6 +3,7 @@
 
 #include <appserver/abi/http.h>
 
+#include <appserver/cookie.hpp>
 #include <appserver/detail/convert.hpp>
 #include <appserver/detail/text.hpp>
 #include <cstddef>
@@ -138,6 +139,17 @@ class Request {
   }
   std::string_view header(std::string_view name, std::string_view fallback) const noexcept {
     return header(name).value_or(fallback);
+  }
+  // The first cookie of that name: its bytes as they came, without quotes around them.
+  std::optional<std::string_view> cookie(std::string_view name) const noexcept {
+    for (const auto& [key, value] : headers()) {
+      if (!detail::equal_ignoring_case(key, "Cookie")) continue;
+      if (const auto found = detail::find_cookie(value, name)) return found;
+    }
+    return std::nullopt;
+  }
+  std::string_view cookie(std::string_view name, std::string_view fallback) const noexcept {
+    return cookie(name).value_or(fallback);
   }
   Headers headers() const noexcept { return Headers(raw_); }
 

@@ -3,6 +3,7 @@
 
 #include <appserver/abi/http.h>
 
+#include <appserver/cookie.hpp>
 #include <appserver/detail/answer.hpp>
 #include <appserver/detail/boundary.hpp>
 #include <appserver/detail/text.hpp>
@@ -33,6 +34,10 @@ class AnswerSetters {
     answer_.add(name, value);
     return self();
   }
+
+  // Sets a cookie. Unlike the other setters it throws, std::invalid_argument, for a name, a value
+  // or a combination that browsers do not take.
+  Self& cookie(const Cookie& cookie) { return header("Set-Cookie", detail::set_cookie(cookie)); }
 
   Self& body(std::string content, std::string_view content_type) {
     answer_.set_type(content_type);

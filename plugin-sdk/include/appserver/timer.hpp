@@ -4,6 +4,7 @@
 #include <appserver/abi.h>
 
 #include <appserver/detail/boundary.hpp>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -16,6 +17,19 @@ namespace detail {
 
 class TimerSet;
 
+// When a timer that goes by the calendar is due. May throw.
+class Schedule {
+ public:
+  Schedule() = default;
+  Schedule(const Schedule&) = delete;
+  Schedule& operator=(const Schedule&) = delete;
+  virtual ~Schedule() = default;
+  // Whether its time has come; the next one counts from then.
+  virtual bool due() = 0;
+  // Until it is to be asked again.
+  virtual std::chrono::milliseconds delay() = 0;
+};
+
 // One timer. `set` is null once it has ended; `index` is its place in the set.
 struct TimerState {
   TimerSet* set;
@@ -23,6 +37,7 @@ struct TimerState {
   appserver_timer id;
   bool repeats;
   std::unique_ptr<Task> task;
+  std::unique_ptr<Schedule> schedule = nullptr;
 };
 
 // The running timers of a worker: owns their tasks, so that none is leaked when the worker ends.
@@ -46,6 +61,14 @@ class TimerSet {
     throw std::runtime_error("timer: the worker has reached its bound of running timers");
   }
 
+  std::shared_ptr<TimerState> start(std::unique_ptr<Schedule> schedule,
+                                    std::unique_ptr<Task> task) {
+    const auto delay = schedule->delay();
+    auto state = start(static_cast<std::uint64_t>(delay.count()), 0, std::move(task));
+    state->schedule = std::move(schedule);
+    return state;
+  }
+
   // May destroy the task, unless it is the one running.
   void cancel(TimerState& state) noexcept {
     host_->timer_cancel(worker_, state.id);
@@ -63,12 +86,31 @@ class TimerSet {
     TimerSet& set = *state->set;
     // The task may cancel its own timer.
     const std::shared_ptr<TimerState> keep = set.running_[state->index];
-    if (!keep->repeats) set.remove(*keep);
+    if (keep->schedule) {
+      if (!set.goes_on(*keep)) return;
+    } else if (!keep->repeats) {
+      set.remove(*keep);
+    }
     try {
       keep->task->run();
     } catch (...) {
       log_exception(set.host_, set.worker_, "timer");
     }
+  }
+
+  // Starts the timer of a schedule again. Whether its time has come.
+  bool goes_on(TimerState& state) noexcept {
+    bool due = false;
+    try {
+      due = state.schedule->due();
+      const auto delay = static_cast<std::uint64_t>(state.schedule->delay().count());
+      state.id = host_->timer_start(worker_, delay, 0, &fire, &state);
+      if (state.id == 0) throw std::runtime_error("the worker has reached its bound of timers");
+    } catch (...) {
+      log_exception(host_, worker_, "cron: the timer ends");
+      remove(state);
+    }
+    return due;
   }
 
   void remove(TimerState& state) noexcept {
@@ -88,7 +130,7 @@ class TimerSet {
 
 }  // namespace detail
 
-// A running timer, from Worker::after or Worker::every. It is cancelled when this handle goes,
+// A running timer, from Worker::after, every or cron. It is cancelled when this handle goes,
 // unless detached: keep it in the plugin, or `worker.after(...).detach()`. Loop thread only, the
 // destructor too. May outlive the plugin, then it is inert.
 class [[nodiscard]] Timer {

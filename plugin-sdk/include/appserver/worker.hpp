@@ -3,7 +3,9 @@
 
 #include <appserver/abi.h>
 
+#include <appserver/cron.hpp>
 #include <appserver/detail/boundary.hpp>
+#include <appserver/detail/cron_schedule.hpp>
 #include <appserver/detail/text.hpp>
 #include <appserver/metrics.hpp>
 #include <appserver/settings.hpp>
@@ -76,6 +78,20 @@ class Worker {
     if (period.count() < 1) throw std::invalid_argument("Worker::every: the period is below 1 ms");
     return Timer(timers_.start(count(period), count(period),
                                detail::make_task(std::forward<Function>(function))));
+  }
+
+  // [loop] Calls function() at the times of a crontab expression, in every worker of the group and,
+  // while one drains, in its successor, too: ask for slot() == 0 where once is meant. A time that
+  // comes while the function runs or the loop is held up comes after it, once. Throws
+  // std::invalid_argument with the field that is wrong; else as after.
+  //   worker.cron("30 2 * * mon-fri", [this] { tidy_up(); }).detach();
+  template <class Function>
+  Timer cron(std::string_view expression, Function&& function, CronZone zone = CronZone::kLocal) {
+    using Clock = decltype(&std::chrono::system_clock::now);
+    return Timer(
+        timers_.start(std::make_unique<detail::CronSchedule<Clock>>(
+                          CronExpression(expression, zone), &std::chrono::system_clock::now),
+                      detail::make_task(std::forward<Function>(function))));
   }
 
   // [any-thread] Calls function() on the loop, in the order posted, never before post returns.

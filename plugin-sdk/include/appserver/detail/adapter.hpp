@@ -5,11 +5,14 @@
 #include <appserver/abi/http.h>
 
 #include <appserver/detail/boundary.hpp>
+#include <appserver/detail/stream_adapter.hpp>
 #include <appserver/detail/text.hpp>
 #include <appserver/http.hpp>
+#include <appserver/upgrade.hpp>
 #include <appserver/worker.hpp>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <type_traits>
 
@@ -66,16 +69,24 @@ class Adapter {
 
   struct Instance {
     Instance(const appserver_host* host_table, appserver_worker* handle,
-             const appserver_http_host* http_table)
-        : host(host_table), http(http_table), raw_worker(handle), worker(host_table, handle) {}
+             const appserver_http_host* http_table, const appserver_stream_host* stream_table)
+        : host(host_table),
+          http(http_table),
+          stream(stream_table),
+          raw_worker(handle),
+          worker(host_table, handle) {}
 
     const appserver_host* host;
     const appserver_http_host* http;
+    const appserver_stream_host* stream;
     appserver_worker* raw_worker;
     Worker worker;
     Class plugin;
     Base& hooks = plugin;
+    std::string handover_state;  // of the last on_handover
+    Upgrade::Answer upgrade{};   // of the last on_websocket_open
   };
+  using Streams = StreamAdapter<Class, Base, Instance>;
 
   static Instance& instance(void* self) noexcept { return *static_cast<Instance*>(self); }
 
@@ -111,8 +122,14 @@ class Adapter {
       if (http == nullptr || !APPSERVER_HAS(appserver_http_host, http, alive))
         return refuse("the host lacks " APPSERVER_HTTP);
     }
+    const appserver_stream_host* stream = nullptr;
+    if constexpr (Streams::kUsed) {
+      stream = static_cast<const appserver_stream_host*>(host->extension(APPSERVER_STREAM));
+      if (stream == nullptr || !APPSERVER_HAS(appserver_stream_host, stream, pipe))
+        return refuse("the host lacks " APPSERVER_STREAM);
+    }
     try {
-      auto made = std::make_unique<Instance>(host, worker, http);
+      auto made = std::make_unique<Instance>(host, worker, http, stream);
       made->hooks.attach(made->worker);
       *self = made.release();
       return APPSERVER_OK;
@@ -176,6 +193,9 @@ class Adapter {
 
   static const void* extension(const char* name) noexcept {
     if (kHttp && std::string_view(name) == APPSERVER_HTTP) return &kHttpTable;
+    if constexpr (Streams::kUsed) {
+      if (std::string_view(name) == APPSERVER_STREAM) return Streams::table();
+    }
     return nullptr;
   }
 };

@@ -1,0 +1,97 @@
+// Server-sent events: what EventSource in a browser reads.
+#pragma once
+
+#include <appserver/http.hpp>
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace appserver {
+
+struct Event {
+  std::string_view event = {};                          // its type; empty: "message"
+  std::string_view id = {};                             // comes back as Last-Event-ID; empty: none
+  std::string_view data = {};                           // UTF-8, any number of lines
+  std::optional<std::chrono::milliseconds> retry = {};  // how long a client waits to come again
+};
+
+namespace detail {
+
+// One field for each line of the text, whether it ends in CR, LF or both.
+inline void append_lines(std::string& out, std::string_view field, std::string_view text) {
+  for (;;) {
+    const std::size_t end = text.find_first_of("\r\n");
+    out.append(field).append(text.substr(0, end)).append("\n");
+    if (end == std::string_view::npos) return;
+    text.remove_prefix(end + (text.substr(end, 2) == "\r\n" ? 2 : 1));
+  }
+}
+
+inline std::string format_event(const Event& event) {
+  if (event.event.find_first_of("\r\n") != std::string_view::npos)
+    throw std::invalid_argument("an event's type is one line");
+  if (event.id.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos)
+    throw std::invalid_argument("an event's id is one line without NUL");
+  std::string text;
+  text.reserve(event.data.size() + event.event.size() + event.id.size() + 64);
+  if (!event.event.empty()) text.append("event: ").append(event.event).append("\n");
+  if (!event.id.empty()) text.append("id: ").append(event.id).append("\n");
+  if (event.retry) text.append("retry: ").append(std::to_string(event.retry->count())).append("\n");
+  append_lines(text, "data: ", event.data);
+  return text.append("\n");
+}
+
+}  // namespace detail
+
+// The events of one client. Threads as of Stream. Destroyed, or closed, it ends the answer, and
+// EventSource comes again by itself. A draining worker waits for it, up to drain_timeout: close it
+// now and then, so that clients find the way to the new build.
+class [[nodiscard]] EventStream {
+ public:
+  EventStream() = default;
+
+  // Begins the answer, with the headers set so far. Throws as Response::stream.
+  explicit EventStream(Response& response)
+      : stream_(response.header("Cache-Control", "no-cache")
+                    .header("X-Accel-Buffering", "no")
+                    .stream("text/event-stream")) {}
+  EventStream(EventStream&&) noexcept = default;
+  EventStream& operator=(EventStream&& other) noexcept {
+    if (this != &other) {
+      close();
+      stream_ = std::move(other.stream_);
+    }
+    return *this;
+  }
+  ~EventStream() { close(); }
+
+  // Throws std::invalid_argument where type or id holds a line break. kFull: not sent, the client
+  // reads too slowly; leave it out, or close.
+  Write send(const Event& event) { return stream_.write(detail::format_event(event)); }
+
+  // Something that clients do not see: every 15 s or so it keeps proxies from ending a silent
+  // stream, and tells whether the client is still there.
+  Write comment(std::string_view text = {}) {
+    std::string lines;
+    detail::append_lines(lines, ": ", text);
+    return stream_.write(lines.append("\n"));
+  }
+
+  bool alive() const noexcept { return stream_.alive(); }
+
+  void close() noexcept { stream_.finish(); }
+
+ private:
+  Stream stream_;
+};
+
+// What a client that comes again has got last; empty for one that comes anew.
+inline std::string_view last_event_id(const Request& request) noexcept {
+  return request.header("Last-Event-ID", {});
+}
+
+}  // namespace appserver
