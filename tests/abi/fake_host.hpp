@@ -175,9 +175,9 @@ class Host {
   }
 
   // For Plugin, around on_request.
-  appserver_exchange open() {
+  appserver_exchange open(bool head = false) {
     return locked([&] {
-      exchanges_[++last_exchange_];
+      exchanges_[++last_exchange_].head = head;
       return last_exchange_;
     });
   }
@@ -213,6 +213,7 @@ class Host {
   struct Exchange {
     Answer answer;
     std::size_t unread = 0;
+    bool head = false;  // no body follows, whatever the answer says
   };
 
   static appserver_str view(std::string_view text) noexcept { return {text.data(), text.size()}; }
@@ -368,7 +369,7 @@ class Host {
   static std::int32_t finish(appserver_worker* worker, appserver_exchange id) noexcept {
     return in_state(worker, id, true, [&](Exchange& exchange) {
       Answer& answer = exchange.answer;
-      const bool whole = answer.content_length < 0 ||
+      const bool whole = exchange.head || answer.content_length < 0 ||
                          answer.body.size() == static_cast<std::size_t>(answer.content_length);
       answer.state = whole ? State::kAnswered : State::kAborted;
       return whole ? APPSERVER_OK : APPSERVER_INVALID;

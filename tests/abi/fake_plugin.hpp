@@ -60,7 +60,7 @@ class Plugin {
                                      sizeof(appserver_header),
                                      view(request.body),
                                      view("192.0.2.1:5123")};
-    const appserver_exchange id = host_.open();
+    const appserver_exchange id = host_.open(request.method == "HEAD");
     host_.returned(id, http_->on_request(self_, &raw, id));
     return id;
   }

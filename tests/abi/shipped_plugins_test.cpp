@@ -2,6 +2,7 @@
 #include <dlfcn.h>
 
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <stdexcept>
 #include <string>
 
@@ -101,4 +102,58 @@ TEST_CASE("slow joins its threads at the end, whatever they still wait for") {
   const auto id = plugin.request({.target = "/?ms=60000&mode=thread"});
   plugin.end();
   REQUIRE(host.answer(id).status == 500);
+}
+
+TEST_CASE("the file server serves its folder, and does not start without one") {
+  const std::string folder = std::filesystem::path(FILE_SERVER).parent_path().string();
+  fake::Host host(fake::Settings{{"folder", folder}, {"cache_control", "max-age=60"}});
+  fake::Plugin plugin(host, load(FILE_SERVER));
+  REQUIRE(plugin.start() == APPSERVER_OK);
+  REQUIRE(plugin.get("/file-server.so").status == 200);
+  REQUIRE(plugin.get("/file-server.so").header("Cache-Control") == "max-age=60");
+  REQUIRE(plugin.get("/../file-server.so").status == 404);
+
+  fake::Host without;
+  fake::Plugin refused(without, load(FILE_SERVER));
+  REQUIRE(refused.start() == APPSERVER_ERROR);
+  REQUIRE(without.errors().find("folder") != std::string::npos);
+  fake::Host wrong(fake::Settings{{"folder", folder + "/none"}});
+  fake::Plugin cannot(wrong, load(FILE_SERVER));
+  REQUIRE(load(FILE_SERVER).self_check(cannot.self()) == APPSERVER_ERROR);
+  REQUIRE(wrong.errors().find(folder + "/none: No such file") != std::string::npos);
+}
+
+TEST_CASE("the clock ticks for each client, for a while") {
+  fake::Host host(fake::Settings{{"stream_for", "3"}});
+  fake::Plugin plugin(host, load(CLOCK));
+  REQUIRE(plugin.start() == APPSERVER_OK);
+  REQUIRE(plugin.get("/").body.find("EventSource(\"events\")") != std::string::npos);
+  const auto ticks = [&](appserver_exchange id) {
+    const std::string body = host.answer(id).body;
+    std::size_t count = 0;
+    for (auto at = body.find("event: tick\nid: "); at != std::string::npos;
+         at = body.find("event: tick\nid: ", at + 1))
+      ++count;
+    return count;
+  };
+  const auto id = plugin.request({.target = "/events"});
+  REQUIRE(host.answer(id).header("Content-Type") == "text/event-stream");
+  REQUIRE(ticks(id) == 1);
+  host.advance(1000);
+  REQUIRE(ticks(id) == 2);
+  host.advance(1000);
+  REQUIRE(host.answer(id).state == fake::State::kStreaming);
+  host.advance(1000);
+  REQUIRE(host.answer(id).state == fake::State::kAnswered);
+  REQUIRE(ticks(id) == 4);
+
+  const auto again = plugin.request({.target = "/events", .headers = {{"Last-Event-ID", "1"}}});
+  REQUIRE(ticks(again) == 61);
+  const auto odd =
+      plugin.request({.target = "/events", .headers = {{"Last-Event-ID", "99999999999999999999"}}});
+  REQUIRE(ticks(odd) == 1);
+  host.disconnect(odd);
+  host.advance(1000);
+  plugin.end();
+  REQUIRE(host.answer(again).state == fake::State::kAnswered);
 }

@@ -63,16 +63,18 @@ std::string Endpoint::authority() const {
 }
 
 std::string Endpoint::text() const {
-  return is_unix() ? "http://unix:" + unix_path : "http://" + authority();
+  return scheme + "://" + (is_unix() ? "unix:" + unix_path : authority());
 }
 
 Endpoint parse_endpoint(std::string_view url) {
   const auto refuse = [&] { throw std::runtime_error("not a listen URL: " + std::string(url)); };
-  constexpr std::string_view kScheme = "http://";
+  constexpr std::string_view kSeparator = "://";
   constexpr std::string_view kUnix = "unix:";
-  if (!url.starts_with(kScheme)) refuse();
-  const auto rest = url.substr(kScheme.size());
+  const auto separator = url.find(kSeparator);
+  if (separator == std::string_view::npos) refuse();
+  const auto rest = url.substr(separator + kSeparator.size());
   Endpoint endpoint;
+  endpoint.scheme = url.substr(0, separator);
   if (rest.starts_with(kUnix)) {
     endpoint.unix_path = rest.substr(kUnix.size());
     return endpoint;

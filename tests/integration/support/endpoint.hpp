@@ -10,6 +10,7 @@
 namespace appserver::integration {
 
 struct Endpoint {
+  std::string scheme = "http";
   std::string host;  // "127.0.0.1" or "::1"; empty for a unix socket
   std::uint16_t port = 0;
   std::string unix_path;
@@ -19,7 +20,7 @@ struct Endpoint {
   std::string authority() const;  // what belongs into Host
 };
 
-// From "http://127.0.0.1:8080", "http://[::1]:8080" or "http://unix:/path". Throws
+// From "http://127.0.0.1:8080", "text://[::1]:8080" or "tcp://unix:/path". Throws
 // std::runtime_error.
 Endpoint parse_endpoint(std::string_view url);
 

@@ -18,13 +18,17 @@ TEST_CASE("every key of reload and limits is read") {
       "      deadline: 1s\n"
       "      confirm_within: 0s\n"
       "      reserve_memory: 1GiB\n"
+      "      close_spread: 7s\n"
       "      canary: {slots: 2, hold: 5m, min_requests: 0, on_inconclusive: rollback}\n"
-      "    limits: {max_connections: 5, max_body: 1GiB, header_timeout: 1s, idle_timeout: 2h}\n");
+      "    limits: {max_connections: 5, max_body: 1GiB, header_timeout: 1s, idle_timeout: 2h, "
+      "max_message: 1KiB, send_buffer: 2KiB, send_timeout: 3s, stream_idle_timeout: 4s, "
+      "ping_interval: 0s}\n");
   CHECK(group.count == 3);
   CHECK_FALSE(group.reloadable);
-  CHECK(group.reload == Reload{2, 5s, 250ms, 1min, "/ready", 1s, 0s, Bytes{1u << 30},
+  CHECK(group.reload == Reload{2, 5s, 250ms, 1min, "/ready", 1s, 0s, Bytes{1u << 30}, 7s,
                                Canary{2, 5min, 0, Inconclusive::roll_back}});
-  CHECK(group.limits == Limits{5, Bytes{1u << 30}, 1s, 2h});
+  CHECK(group.limits ==
+        Limits{5, Bytes{1u << 30}, 1s, 2h, Bytes{1u << 10}, Bytes{2u << 10}, 3s, 4s, 0s});
 }
 
 TEST_CASE("quoted numbers and booleans count as well, so that variables can be quoted") {

@@ -50,12 +50,12 @@ TEST_CASE("a unix socket is relative to the file and fits its address") {
 }
 
 TEST_CASE("schemes of later versions are told from unknown ones") {
-  CHECK(problem("ws://127.0.0.1:80") ==
-        "ws:// is not supported yet by this version; it serves http");
+  CHECK(problem("wss://127.0.0.1:80") ==
+        "wss:// is not supported yet by this version; it serves http, ws, text, frame, tcp");
   CHECK(problem("https://127.0.0.1:443") ==
-        "https:// is not supported yet by this version; it serves http");
-  CHECK(problem("tcp://127.0.0.1:80") ==
-        "tcp:// is not supported yet by this version; it serves http");
+        "https:// is not supported yet by this version; it serves http, ws, text, frame, tcp");
+  CHECK(parsed("ws://127.0.0.1:80").scheme == "ws");
+  CHECK_FALSE(parsed("ws://127.0.0.1:80").is_http());
   CHECK(problem("htp://127.0.0.1:80") ==
         "unknown scheme 'htp' in 'htp://127.0.0.1:80'; did you mean 'http'?");
 }

@@ -38,8 +38,13 @@ Group full_group() {
                   2h,
                   3min,
                   Bytes{std::numeric_limits<std::uint64_t>::max()},
+                  9s,
                   Canary{2, 45s, 7, Inconclusive::roll_back}};
-  group.limits = {123, Bytes{std::numeric_limits<std::uint64_t>::max()}, 1234ms, 4321ms};
+  group.limits = {123,      Bytes{std::numeric_limits<std::uint64_t>::max()},
+                  1234ms,   4321ms,
+                  Bytes{7}, Bytes{8},
+                  1s,       2s,
+                  3s};
   group.recycle = {std::numeric_limits<std::uint64_t>::max(), Bytes{1u << 30}, 24h};
   group.hang_timeout = 0s;
   group.user = "www-data";

@@ -10,17 +10,12 @@ using std::chrono::milliseconds;
 
 namespace {
 
-struct Given {
-  os::Fd connection;
-  std::string received;
-};
+using Given = net::Handed;
 
 // Two servers of one loop: the old one hands over into `given`, from where the new one is served.
 struct Handover {
   void begin() {
-    old.server.hand_over([this](os::Fd connection, std::string received) {
-      given.push_back({std::move(connection), std::move(received)});
-    });
+    old.server.hand_over([this](Given handed) { given.push_back(std::move(handed)); });
   }
 
   void serve_given() {
@@ -223,8 +218,8 @@ TEST_CASE(
     generations.push_back(std::make_unique<net::HttpServer>(context, small_limits(), script, page));
     if (generations.size() == 1) return;
     net::HttpServer& successor = *generations.back();
-    (*(generations.end() - 2))->hand_over([&successor](os::Fd connection, std::string received) {
-      successor.serve(std::move(connection), std::move(received));
+    (*(generations.end() - 2))->hand_over([&successor](Given handed) {
+      successor.serve(std::move(handed.connection), std::move(handed.received));
     });
   };
   // Every other request is answered later, by the generation that has it.
@@ -283,9 +278,9 @@ TEST_CASE(
   REQUIRE(serving.has_seen(1));
   // Big enough to live on the heap: the sink ends within its own call.
   const std::string left_over(100, 's');
-  serving.server.hand_over([&serving, left_over](os::Fd connection, std::string received) {
+  serving.server.hand_over([&serving, left_over](Given handed) {
     serving.server.drain_politely();
-    serving.server.serve(std::move(connection), std::move(received));
+    serving.server.serve(std::move(handed.connection), std::move(handed.received));
     CHECK(left_over.size() == 100);
   });
   CHECK(serving.server.connections() == 5);

@@ -344,19 +344,6 @@ TEST_CASE("on_fewer is told of each connection that ends") {
   REQUIRE(serving.until([&] { return fewer == 2; }));
 }
 
-TEST_CASE("has_room says whether max_connections is reached") {
-  net::HttpLimits limits;
-  limits.max_connections = 2;
-  Serving serving(limits);
-  Client first = serving.connect();
-  CHECK(serving.server.has_room());
-  Client second = serving.connect();
-  CHECK_FALSE(serving.server.has_room());
-  first.end();
-  REQUIRE(serving.until([&] { return serving.server.connections() == 1; }));
-  CHECK(serving.server.has_room());
-}
-
 TEST_CASE("the client's address is told") {
   Serving serving;
   std::string remote;

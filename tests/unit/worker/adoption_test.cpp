@@ -34,9 +34,7 @@ struct Leaving {
   }
 
   void leave() {
-    server.hand_over([this](os::Fd connection, std::string received) {
-      sender.send({std::move(connection), std::move(received)});
-    });
+    server.hand_over([this](Handed handed) { sender.send(std::move(handed)); });
   }
 
   Script script;
@@ -109,24 +107,6 @@ TEST_CASE("a worker adopts from several siblings at once while it serves its own
   CHECK(staying.server.connections() == clients.size() + 1);
 }
 
-TEST_CASE("a worker without room adopts all the same") {
-  net::HttpLimits limits = small_limits();
-  limits.max_connections = 2;
-  Staying staying(limits);
-  std::vector<Client> own;
-  for (int i = 0; i < 2; ++i) own.push_back(staying.connect());
-  REQUIRE_FALSE(staying.server.has_room());
-  const auto sibling = staying.sibling();
-  std::vector<Client> clients;
-  for (int i = 0; i < 5; ++i) clients.push_back(sibling->connect());
-  sibling->leave();
-  for (Client& client : clients) {
-    client.send(get("/x"));
-    CHECK(staying.answered(client, 1));
-  }
-  CHECK(staying.server.connections() == 7);
-}
-
 TEST_CASE("what a worker that drains still adopts goes on to its own successor") {
   Staying staying;
   const auto sibling = staying.sibling();
@@ -135,9 +115,7 @@ TEST_CASE("what a worker that drains still adopts goes on to its own successor")
   busy.send(get("/later"));
   REQUIRE(staying.until([&] { return sibling->script.seen.size() == 1; }));
   std::vector<Handed> onwards;
-  staying.server.hand_over([&](os::Fd connection, std::string received) {
-    onwards.push_back({std::move(connection), std::move(received)});
-  });
+  staying.server.hand_over([&](Handed handed) { onwards.push_back(std::move(handed)); });
   sibling->leave();
   REQUIRE(staying.until([&] { return onwards.size() == 1; }));
   busy.send("GET / HT");

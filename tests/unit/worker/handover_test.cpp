@@ -113,8 +113,60 @@ TEST_CASE("a connection arrives with its bytes, whatever they are") {
   CHECK(handing.received[0].received == bytes);
   CHECK(connected(connection.client, handing.received[0].connection, 'm'));
   CHECK((::fcntl(handing.received[0].connection.get(), F_GETFD) & FD_CLOEXEC) != 0);
-  CHECK(handing.sender->empty());
+  CHECK(handing.until([&] { return handing.sender->empty(); }));
   CHECK(handing.emptied > 0);
+}
+
+TEST_CASE("what is known of a connection goes along, however much it is") {
+  const std::size_t size = GENERATE(0U, 10U, 60'000U, 3'000'000U);
+  Handing handing;
+  handing.receive();
+  Pair connection = make_connection();
+  Handed handed{std::move(connection.served), std::string(size, 'r')};
+  handed.listener = "text://*:1";
+  handed.unsent = std::string(size, 'u');
+  handed.state = std::string(size / 50, 's');
+  handed.paused = true;
+  handed.kind = GENERATE(Handed::Kind::stream, Handed::Kind::websocket);
+  handed.subprotocol = "chat";
+  handed.deflate = handed.kind == Handed::Kind::websocket;
+  const Handed::Kind kind = handed.kind;
+  handing.sender->send(std::move(handed));
+  REQUIRE(handing.until([&] { return handing.received.size() == 1; }));
+  const Handed& got = handing.received[0];
+  CHECK(got.listener == "text://*:1");
+  CHECK((got.received == std::string(size, 'r') && got.unsent == std::string(size, 'u')));
+  CHECK(got.state == std::string(size / 50, 's'));
+  CHECK(got.paused);
+  CHECK(got.kind == kind);
+  CHECK(got.subprotocol == "chat");
+  CHECK(got.deflate == (kind == Handed::Kind::websocket));
+  CHECK(connected(connection.client, got.connection, 'm'));
+}
+
+TEST_CASE("a successor that dies with connections that it has not taken gives them back") {
+  Handing handing;
+  Pair connection = make_connection();
+  handing.sender->send({std::move(connection.served), "bytes"});
+  test::settle(handing.context);
+  // It is in the successor's queue, and nowhere else.
+  CHECK_FALSE(handing.sender->empty());
+  CHECK(handing.emptied == 0);
+  handing.taking.reset();
+  REQUIRE(handing.until([&] { return handing.lost.size() == 1; }));
+  CHECK(handing.lost[0].received == "bytes");
+  CHECK(connected(connection.client, handing.lost[0].connection, 'm'));
+}
+
+TEST_CASE("a successor that dies keeps what it has taken") {
+  Handing handing;
+  handing.receive();
+  Pair connection = make_connection();
+  handing.sender->send({std::move(connection.served), ""});
+  REQUIRE(handing.until([&] { return handing.sender->empty(); }));
+  handing.receiver.reset();
+  REQUIRE(handing.until([&] { return handing.losses == 1; }));
+  CHECK(handing.lost.empty());
 }
 
 TEST_CASE("the receiver's end is told when the predecessor has no more to give") {
@@ -208,20 +260,39 @@ TEST_CASE("a message that is none ends the handover, and what came with it is cl
   const Pair first = make_connection();
   Pair second = make_connection();
   const std::array<int, 2> both{first.served.get(), second.served.get()};
-  const std::string version("\1", 1);
-  SECTION("another version") { os::send_packet(ours.get(), "\2rest", std::span(both).first(1)); }
+  // The version, and no bytes of anything.
+  std::string head(48, '\0');
+  head[0] = '\2';
+  SECTION("another version") {
+    head[0] = '\1';
+    os::send_packet(ours.get(), head, std::span(both).first(1));
+  }
+  SECTION("half a head") {
+    os::send_packet(ours.get(), std::string_view(head).substr(0, 24), std::span(both).first(1));
+  }
+  SECTION("sizes of more than there is") {
+    head[16] = '\5';
+    os::send_packet(ours.get(), head + "four", std::span(both).first(1));
+  }
+  SECTION("more than the sizes say") {
+    os::send_packet(ours.get(), head + "more", std::span(both).first(1));
+  }
+  SECTION("a memory file that is none") {
+    head[8] = '\1';
+    os::send_packet(ours.get(), head, both);
+  }
   SECTION("no version") { os::send_packet(ours.get(), "", std::span(both).first(1)); }
-  SECTION("no descriptor") { os::send_packet(ours.get(), version + "rest"); }
-  SECTION("two descriptors") { os::send_packet(ours.get(), version, both); }
+  SECTION("no descriptor") { os::send_packet(ours.get(), head); }
+  SECTION("two descriptors") { os::send_packet(ours.get(), head, both); }
   SECTION("more bytes than a connection can have") {
-    os::send_packet(ours.get(), version + std::string(180'000, 'x'), std::span(both).first(1));
+    os::send_packet(ours.get(), head + std::string(180'000, 'x'), std::span(both).first(1));
   }
   REQUIRE(test::run_until(context, [&] { return ended == 1; }));
   CHECK(received == 0);
   second.served.reset();
   CHECK(is_closed(second.client));
   receiver.reset();
-  CHECK(os::send_packet(ours.get(), version) == os::SendResult::closed);
+  CHECK(os::send_packet(ours.get(), head) == os::SendResult::closed);
 }
 
 TEST_CASE("either side may end at any time") {

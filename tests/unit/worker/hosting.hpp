@@ -36,7 +36,7 @@ struct Hosting final : ScriptedPlugin {
 
   void start() {
     plugin.load();
-    plugin.start(server);
+    plugin.start(server, streams);
   }
 
   Client connect() {
@@ -96,6 +96,7 @@ struct Hosting final : ScriptedPlugin {
   worker::WorkerLog log;
   worker::PluginHost plugin{context, boot, page, log};
   net::HttpServer server{context, small_limits(), plugin, page};
+  net::StreamServer streams{context, {}, plugin.streams(), page};
 
   const appserver_host* host = nullptr;
   appserver_worker* worker = nullptr;

@@ -34,13 +34,15 @@ TEST_CASE("a plugin that cannot start is told apart by its own words, and is des
     hosting.at_start = APPSERVER_ERROR;
     hosting.on_start = [&] { hosting.host->report_error(hosting.worker, view("no database")); };
     hosting.plugin.load();
-    CHECK_THROWS_WITH(hosting.plugin.start(hosting.server), "on_worker_start: no database");
+    CHECK_THROWS_WITH(hosting.plugin.start(hosting.server, hosting.streams),
+                      "on_worker_start: no database");
     CHECK(hosting.hooks == std::vector<std::string>{"create", "on_worker_start", "destroy"});
   }
   SECTION("in create, where nothing is there to destroy") {
     hosting.at_create = APPSERVER_ERROR;
     hosting.plugin.load();
-    CHECK_THROWS_WITH(hosting.plugin.start(hosting.server), "create failed without a reason");
+    CHECK_THROWS_WITH(hosting.plugin.start(hosting.server, hosting.streams),
+                      "create failed without a reason");
     CHECK(hosting.hooks == std::vector<std::string>{"create"});
   }
 }
@@ -54,7 +56,8 @@ TEST_CASE("plugins in C are hosted, good and bad") {
   CHECK(client.bodies.back() == "answers");
   Hosting bad(fixture("fails_at_start"));
   bad.plugin.load();
-  CHECK_THROWS_WITH(bad.plugin.start(bad.server), "on_worker_start: prices.db: not found");
+  CHECK_THROWS_WITH(bad.plugin.start(bad.server, bad.streams),
+                    "on_worker_start: prices.db: not found");
   Hosting none(fixture("no_symbol"));
   CHECK_THROWS_AS(none.plugin.load(), plugin::BadPlugin);
 }
