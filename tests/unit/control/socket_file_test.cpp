@@ -1,12 +1,13 @@
 #include "control/socket_file.hpp"
 
 #include <fmt/format.h>
+#include <poll.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
-#include <chrono>
 #include <fstream>
 #include <optional>
 #include <thread>
@@ -76,12 +77,18 @@ TEST_CASE("a second daemon on the same path is refused and told the first one's 
 TEST_CASE("a lock that a killed daemon's child holds for a moment is waited for") {
   const TemporaryFolder folder;
   leave_behind(folder / "x.sock");
-  std::optional<appserver::os::Fd> held =
-      appserver::os::try_lock_file((folder / "x.sock").native() + ".lock");
+  const std::string lock = (folder / "x.sock").native() + ".lock";
+  std::optional<appserver::os::Fd> held = appserver::os::try_lock_file(lock);
   REQUIRE(held);
-  std::thread child([&held] {
-    // Long enough to be met, and far below the bound.
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  const appserver::os::Fd events(::inotify_init1(IN_CLOEXEC));
+  REQUIRE(::inotify_add_watch(events.get(), lock.c_str(), IN_OPEN) >= 0);
+  std::thread child([&held, &events] {
+    // A second look at the lock says that the first one found it taken.
+    for (int looks = 0; looks < 2; ++looks) {
+      ::inotify_event event{};
+      ::pollfd opened{events.get(), POLLIN, 0};
+      if (::poll(&opened, 1, 10'000) != 1 || ::read(events.get(), &event, sizeof(event)) < 0) break;
+    }
     held.reset();
   });
   SocketFile file(folder / "x.sock");
