@@ -356,7 +356,7 @@ void StreamConnection::on_timeout() {
     reason_ = APPSERVER_CLOSED_DRAINED;
     linger();
   } else {
-    finish(APPSERVER_CLOSED_TIMEOUT, "nothing was sent or received for limits.idle_timeout");
+    finish(APPSERVER_CLOSED_TIMEOUT, "nothing was sent or received for limits.stream_idle_timeout");
   }
   settle();
 }
