@@ -1,8 +1,15 @@
 /* Prints the layout of every struct of the ABI, one "struct.field offset size" a line. Fields may
  * be appended; a line that changes breaks every plugin built before. */
 #include <appserver/abi.h>
+#include <appserver/abi/bus.h>
+#include <appserver/abi/client.h>
+#include <appserver/abi/fd.h>
 #include <appserver/abi/http.h>
+#include <appserver/abi/lifecycle.h>
 #include <appserver/abi/note.h>
+#include <appserver/abi/stream.h>
+#include <appserver/abi/tls.h>
+#include <appserver/abi/udp.h>
 #include <stdio.h>
 
 #define STRUCT(s) printf("%s size %zu align %zu\n", #s, sizeof(s), _Alignof(s))
@@ -49,6 +56,14 @@ static void core(void) {
 }
 
 static void http(void) {
+  STRUCT(appserver_tls_info);
+  FIELD(appserver_tls_info, size);
+  FIELD(appserver_tls_info, version);
+  FIELD(appserver_tls_info, cipher);
+  FIELD(appserver_tls_info, alpn);
+  FIELD(appserver_tls_info, server_name);
+  FIELD(appserver_tls_info, client_subject);
+  FIELD(appserver_tls_info, client_fingerprint);
   STRUCT(appserver_header);
   FIELD(appserver_header, name);
   FIELD(appserver_header, value);
@@ -64,6 +79,7 @@ static void http(void) {
   FIELD(appserver_http_request, header_stride);
   FIELD(appserver_http_request, body);
   FIELD(appserver_http_request, remote);
+  FIELD(appserver_http_request, tls);
   STRUCT(appserver_http_response);
   FIELD(appserver_http_response, size);
   FIELD(appserver_http_response, status);
@@ -85,6 +101,67 @@ static void http(void) {
   FIELD(appserver_http_plugin, size);
   FIELD(appserver_http_plugin, reserved);
   FIELD(appserver_http_plugin, on_request);
+  FIELD(appserver_http_plugin, on_client_gone);
+}
+
+static void fd(void) {
+  STRUCT(appserver_fd_host);
+  FIELD(appserver_fd_host, size);
+  FIELD(appserver_fd_host, reserved);
+  FIELD(appserver_fd_host, watch);
+  FIELD(appserver_fd_host, change);
+  FIELD(appserver_fd_host, unwatch);
+}
+
+static void bus(void) {
+  STRUCT(appserver_bus_result);
+  FIELD(appserver_bus_result, size);
+  FIELD(appserver_bus_result, status);
+  FIELD(appserver_bus_result, version);
+  FIELD(appserver_bus_result, number);
+  FIELD(appserver_bus_result, value);
+  STRUCT(appserver_bus_host);
+  FIELD(appserver_bus_host, size);
+  FIELD(appserver_bus_host, reserved);
+  FIELD(appserver_bus_host, publish);
+  FIELD(appserver_bus_host, subscribe);
+  FIELD(appserver_bus_host, unsubscribe);
+  FIELD(appserver_bus_host, get);
+  FIELD(appserver_bus_host, set);
+  FIELD(appserver_bus_host, add);
+  FIELD(appserver_bus_host, erase);
+  FIELD(appserver_bus_host, on_reset);
+}
+
+static void client(void) {
+  STRUCT(appserver_client_request);
+  FIELD(appserver_client_request, size);
+  FIELD(appserver_client_request, max_redirects);
+  FIELD(appserver_client_request, method);
+  FIELD(appserver_client_request, url);
+  FIELD(appserver_client_request, headers);
+  FIELD(appserver_client_request, header_count);
+  FIELD(appserver_client_request, header_stride);
+  FIELD(appserver_client_request, body);
+  FIELD(appserver_client_request, connect_timeout_ms);
+  FIELD(appserver_client_request, timeout_ms);
+  FIELD(appserver_client_request, max_body);
+  FIELD(appserver_client_request, ca_file);
+  STRUCT(appserver_client_response);
+  FIELD(appserver_client_response, size);
+  FIELD(appserver_client_response, failure);
+  FIELD(appserver_client_response, message);
+  FIELD(appserver_client_response, status);
+  FIELD(appserver_client_response, header_count);
+  FIELD(appserver_client_response, headers);
+  FIELD(appserver_client_response, header_stride);
+  FIELD(appserver_client_response, reserved);
+  FIELD(appserver_client_response, body);
+  STRUCT(appserver_client_host);
+  FIELD(appserver_client_host, size);
+  FIELD(appserver_client_host, reserved);
+  FIELD(appserver_client_host, http_start);
+  FIELD(appserver_client_host, http_cancel);
 }
 
 static void note(void) {
@@ -105,9 +182,110 @@ static void note(void) {
   FIELD(appserver_note, body);
 }
 
+static void lifecycle(void) {
+  STRUCT(appserver_state);
+  FIELD(appserver_state, size);
+  FIELD(appserver_state, version);
+  FIELD(appserver_state, data);
+  STRUCT(appserver_lifecycle_host);
+  FIELD(appserver_lifecycle_host, size);
+  FIELD(appserver_lifecycle_host, reserved);
+  FIELD(appserver_lifecycle_host, predecessor_state);
+  STRUCT(appserver_lifecycle_plugin);
+  FIELD(appserver_lifecycle_plugin, size);
+  FIELD(appserver_lifecycle_plugin, reserved);
+  FIELD(appserver_lifecycle_plugin, save_state);
+  FIELD(appserver_lifecycle_plugin, on_worker_drain);
+}
+
+static void udp(void) {
+  STRUCT(appserver_udp_peer);
+  FIELD(appserver_udp_peer, opaque);
+  STRUCT(appserver_datagram);
+  FIELD(appserver_datagram, size);
+  FIELD(appserver_datagram, truncated);
+  FIELD(appserver_datagram, data);
+  FIELD(appserver_datagram, remote);
+  FIELD(appserver_datagram, listener);
+  FIELD(appserver_datagram, peer);
+  STRUCT(appserver_udp_host);
+  FIELD(appserver_udp_host, size);
+  FIELD(appserver_udp_host, reserved);
+  FIELD(appserver_udp_host, send);
+  FIELD(appserver_udp_host, hold);
+  FIELD(appserver_udp_host, release);
+  STRUCT(appserver_udp_plugin);
+  FIELD(appserver_udp_plugin, size);
+  FIELD(appserver_udp_plugin, reserved);
+  FIELD(appserver_udp_plugin, on_datagram);
+}
+
+static void stream(void) {
+  STRUCT(appserver_connection_info);
+  FIELD(appserver_connection_info, size);
+  FIELD(appserver_connection_info, paused);
+  FIELD(appserver_connection_info, protocol);
+  FIELD(appserver_connection_info, remote);
+  FIELD(appserver_connection_info, local);
+  FIELD(appserver_connection_info, listener);
+  FIELD(appserver_connection_info, bytes_in);
+  FIELD(appserver_connection_info, bytes_out);
+  FIELD(appserver_connection_info, unsent);
+  FIELD(appserver_connection_info, subprotocol);
+  FIELD(appserver_connection_info, tls);
+  STRUCT(appserver_websocket_answer);
+  FIELD(appserver_websocket_answer, size);
+  FIELD(appserver_websocket_answer, status);
+  FIELD(appserver_websocket_answer, body);
+  FIELD(appserver_websocket_answer, protocol);
+  STRUCT(appserver_stream_host);
+  FIELD(appserver_stream_host, size);
+  FIELD(appserver_stream_host, reserved);
+  FIELD(appserver_stream_host, send);
+  FIELD(appserver_stream_host, close);
+  FIELD(appserver_stream_host, abort);
+  FIELD(appserver_stream_host, pause);
+  FIELD(appserver_stream_host, resume);
+  FIELD(appserver_stream_host, set_context);
+  FIELD(appserver_stream_host, context);
+  FIELD(appserver_stream_host, info);
+  FIELD(appserver_stream_host, pipe);
+  STRUCT(appserver_stream_plugin);
+  FIELD(appserver_stream_plugin, size);
+  FIELD(appserver_stream_plugin, reserved);
+  FIELD(appserver_stream_plugin, on_connect);
+  FIELD(appserver_stream_plugin, on_message);
+  FIELD(appserver_stream_plugin, on_close);
+  FIELD(appserver_stream_plugin, on_buffer_full);
+  FIELD(appserver_stream_plugin, on_buffer_drain);
+  FIELD(appserver_stream_plugin, on_handover);
+  FIELD(appserver_stream_plugin, on_adopt);
+  FIELD(appserver_stream_plugin, measure);
+  FIELD(appserver_stream_plugin, on_websocket_open);
+}
+
+static void tls(void) {
+  STRUCT(appserver_tls_info);
+  FIELD(appserver_tls_info, size);
+  FIELD(appserver_tls_info, reserved);
+  FIELD(appserver_tls_info, version);
+  FIELD(appserver_tls_info, cipher);
+  FIELD(appserver_tls_info, alpn);
+  FIELD(appserver_tls_info, server_name);
+  FIELD(appserver_tls_info, client_subject);
+  FIELD(appserver_tls_info, client_fingerprint);
+}
+
 int main(void) {
   core();
   http();
+  client();
   note();
+  fd();
+  lifecycle();
+  udp();
+  bus();
+  stream();
+  tls();
   return 0;
 }

@@ -1,6 +1,7 @@
-# cmake -DSDK=plugin-sdk -DSCRATCH=dir -DCHECK=check_plugin_file.cmake [-DREADELF=readelf]
+# cmake -DSDK=plugin-sdk -DSCRATCH=dir -DCHECK=check_plugin_file.cmake [-DREADELF=readelf] -DCATCH=folder-of-Catch2Config.cmake
 #   -DGENERATOR=Ninja -DC_COMPILER=cc -DCXX_COMPILER=c++ -P out_of_tree.cmake
-# Installs the SDK alone, then builds a copy of its template, and a plugin of a project without C++, against it.
+# Installs the SDK alone, then builds a copy of its template and runs its tests, and builds a plugin of a project without C++,
+# against it.
 set(ENV{CC} ${C_COMPILER})
 set(ENV{CXX} ${CXX_COMPILER})
 set(ENV{CMAKE_GENERATOR} ${GENERATOR})
@@ -9,10 +10,10 @@ function(run)
   execute_process(COMMAND ${ARGN} COMMAND_ERROR_IS_FATAL ANY)
 endfunction()
 
-# The SDK is found where it was just installed and nowhere else.
+# The SDK is found where it was just installed and nowhere else, Catch2 where this build has it.
 function(build SOURCE)
   run(${CMAKE_COMMAND} -S ${SOURCE} -B ${SOURCE}/build -DCMAKE_PREFIX_PATH=${SCRATCH}/prefix
-    -DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF -DCMAKE_FIND_USE_PACKAGE_REGISTRY=OFF)
+    -DCMAKE_FIND_USE_CMAKE_SYSTEM_PATH=OFF -DCMAKE_FIND_USE_PACKAGE_REGISTRY=OFF ${ARGN})
   run(${CMAKE_COMMAND} --build ${SOURCE}/build)
 endfunction()
 
@@ -29,7 +30,8 @@ run(${CMAKE_COMMAND} -S ${SDK} -B ${SCRATCH}/sdk -DCMAKE_INSTALL_PREFIX=${SCRATC
 run(${CMAKE_COMMAND} --install ${SCRATCH}/sdk)
 
 file(COPY ${SCRATCH}/prefix/share/appserver-sdk/template/ DESTINATION ${SCRATCH}/my_plugin)
-build(${SCRATCH}/my_plugin)
+build(${SCRATCH}/my_plugin -DCatch2_DIR=${CATCH})
+run(${CMAKE_CTEST_COMMAND} --test-dir ${SCRATCH}/my_plugin/build --output-on-failure --no-tests=error)
 check(${SCRATCH}/my_plugin/build/my_plugin.so)
 
 file(COPY ${SDK}/../plugins/hello-c/hello-c.c DESTINATION ${SCRATCH}/only_c)

@@ -198,7 +198,7 @@ TEST_CASE("a cron timer fires in each of its minutes once, whatever the clock do
   int calls = 0;
   Timer timer(timers.start(std::make_unique<detail::CronSchedule<TestClock>>(
                                CronExpression("*/5 * * * *", CronZone::kUtc), TestClock{&now}),
-                           detail::make_task([&] { ++calls; })));
+                           detail::make_callable([&] { ++calls; })));
   const auto pass = [&](std::chrono::seconds time) {
     for (; time > 0s; time -= 1s) {
       now += 1s;

@@ -77,3 +77,24 @@ TEST_CASE_METHOD(fake::Scripted, "a client of events that reads slowly or leaves
   host.disconnect(id);
   REQUIRE(events.comment() == Write::kGone);
 }
+
+TEST_CASE_METHOD(fake::Scripted, "the clients of one kind of events get each, until it is closed") {
+  EventStreams streams;
+  on_request([&](Request&, Response& response) { streams.add(EventStream(response)); });
+  const auto first = plugin.request({});
+  const auto second = plugin.request({});
+  streams.send({.data = "x"});
+  streams.comment();
+  REQUIRE(host.answer(first).body == "data: x\n\n: \n\n");
+  REQUIRE(host.answer(second).body == "data: x\n\n: \n\n");
+  host.disconnect(first);
+  streams.send({.data = "y"});
+  REQUIRE(streams.size() == 1);
+  streams.close();
+  REQUIRE(host.answer(second).state == fake::State::kAnswered);
+  REQUIRE(host.answer(second).body == "data: x\n\n: \n\ndata: y\n\n");
+  const auto late = plugin.request({});
+  REQUIRE(host.answer(late).state == fake::State::kAnswered);
+  REQUIRE(host.answer(late).header("Content-Type") == "text/event-stream");
+  REQUIRE(streams.size() == 0);
+}

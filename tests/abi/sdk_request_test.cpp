@@ -140,3 +140,26 @@ TEST_CASE("form fields are read from a form alone") {
   const Raw json("/", "", "name=Ada", {{view("Content-Type"), view("application/json")}});
   REQUIRE_FALSE(appserver::Request(json.raw).form("name").has_value());
 }
+
+TEST_CASE("a copy of a request keeps what is known of its TLS") {
+  std::string cipher = "TLS_AES_256_GCM_SHA384";
+  appserver_tls_info tls{};
+  tls.size = sizeof tls;
+  tls.version = view("TLSv1.3");
+  tls.cipher = view(cipher);
+  tls.server_name = view("example.org");
+  Raw raw("/");
+  raw.raw.tls = &tls;
+  const appserver::Request copy = appserver::Request(raw.raw).copy();
+  cipher.assign(cipher.size(), 'x');
+  tls = {};
+  const auto kept = copy.tls();
+  REQUIRE(kept);
+  CHECK(kept->version == "TLSv1.3");
+  CHECK(kept->cipher == "TLS_AES_256_GCM_SHA384");
+  CHECK(kept->server_name == "example.org");
+  CHECK(kept->client_subject.empty());
+
+  raw.raw.tls = nullptr;
+  CHECK_FALSE(appserver::Request(raw.raw).copy().tls());
+}

@@ -123,8 +123,8 @@ TEST_CASE("the file server serves its folder, and does not start without one") {
   REQUIRE(wrong.errors().find(folder + "/none: No such file") != std::string::npos);
 }
 
-TEST_CASE("the clock ticks for each client, for a while") {
-  fake::Host host(fake::Settings{{"stream_for", "3"}});
+TEST_CASE("the clock ticks for each client until its worker drains") {
+  fake::Host host;
   fake::Plugin plugin(host, load(CLOCK));
   REQUIRE(plugin.start() == APPSERVER_OK);
   REQUIRE(plugin.get("/").body.find("EventSource(\"events\")") != std::string::npos);
@@ -143,9 +143,9 @@ TEST_CASE("the clock ticks for each client, for a while") {
   REQUIRE(ticks(id) == 2);
   host.advance(1000);
   REQUIRE(host.answer(id).state == fake::State::kStreaming);
-  host.advance(1000);
-  REQUIRE(host.answer(id).state == fake::State::kAnswered);
-  REQUIRE(ticks(id) == 4);
+  host.advance(60'000);
+  REQUIRE(host.answer(id).state == fake::State::kStreaming);
+  REQUIRE(ticks(id) == 63);
 
   const auto again = plugin.request({.target = "/events", .headers = {{"Last-Event-ID", "1"}}});
   REQUIRE(ticks(again) == 61);
@@ -154,6 +154,10 @@ TEST_CASE("the clock ticks for each client, for a while") {
   REQUIRE(ticks(odd) == 1);
   host.disconnect(odd);
   host.advance(1000);
-  plugin.end();
+  plugin.drain();
+  REQUIRE(host.answer(id).state == fake::State::kAnswered);
   REQUIRE(host.answer(again).state == fake::State::kAnswered);
+  const auto late = plugin.request({.target = "/events"});
+  REQUIRE(ticks(late) == 1);
+  REQUIRE(host.answer(late).state == fake::State::kAnswered);
 }

@@ -5,11 +5,13 @@
 #include <appserver/abi/stream.h>
 
 #include <appserver/detail/text.hpp>
+#include <appserver/tls.hpp>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -66,7 +68,8 @@ struct ConnectionInfo {
   std::uint64_t bytes_out = 0;
   std::size_t unsent = 0;  // bytes that wait for the peer to take them
   bool paused = false;
-  std::string subprotocol{};  // of a WebSocket, as on_websocket_open chose it
+  std::string subprotocol{};     // of a WebSocket, as on_websocket_open chose it
+  std::optional<TlsInfo> tls{};  // nullopt without TLS
 };
 
 namespace detail {
@@ -182,7 +185,8 @@ class Connection {
             raw.bytes_out,
             static_cast<std::size_t>(raw.unsent),
             raw.paused != 0,
-            text(raw.subprotocol)};
+            text(raw.subprotocol),
+            detail::tls_info(raw.tls)};
   }
   std::string remote() const { return info().remote; }
   // Bytes that wait for the peer to take them.

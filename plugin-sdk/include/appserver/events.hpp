@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace appserver {
 
@@ -49,7 +50,8 @@ inline std::string format_event(const Event& event) {
 
 // The events of one client. Threads as of Stream. Destroyed, or closed, it ends the answer, and
 // EventSource comes again by itself. A draining worker waits for it, up to drain_timeout: close it
-// now and then, so that clients find the way to the new build.
+// in on_worker_drain, or keep it in EventStreams and close those, so that its client comes again to
+// the new build.
 class [[nodiscard]] EventStream {
  public:
   EventStream() = default;
@@ -86,7 +88,43 @@ class [[nodiscard]] EventStream {
   void close() noexcept { stream_.finish(); }
 
  private:
+  friend class EventStreams;
   Stream stream_;
+};
+
+// The clients of one kind of events. [loop]
+class EventStreams {
+ public:
+  // After close() it ends at once: the client comes again, and finds another worker.
+  void add(EventStream stream) {
+    if (closed_) return stream.close();
+    streams_.push_back(std::move(stream));
+  }
+
+  // To each; those that have left are dropped. One that reads too slowly misses it. Throws as
+  // EventStream::send.
+  void send(const Event& event) {
+    const std::string text = detail::format_event(event);
+    std::erase_if(streams_,
+                  [&](EventStream& each) { return each.stream_.write(text) == Write::kGone; });
+  }
+
+  // As EventStream::comment, to each.
+  void comment(std::string_view text = {}) {
+    std::erase_if(streams_, [&](EventStream& each) { return each.comment(text) == Write::kGone; });
+  }
+
+  std::size_t size() const noexcept { return streams_.size(); }
+
+  // Ends all, and each that is still added: for on_worker_drain.
+  void close() noexcept {
+    closed_ = true;
+    streams_.clear();
+  }
+
+ private:
+  std::vector<EventStream> streams_;
+  bool closed_ = false;
 };
 
 // What a client that comes again has got last; empty for one that comes anew.

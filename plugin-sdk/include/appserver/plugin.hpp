@@ -6,8 +6,11 @@
 #include <appserver/abi/note.h>
 
 #include <appserver/connection.hpp>
+#include <appserver/datagram.hpp>
 #include <appserver/detail/adapter.hpp>
 #include <appserver/http.hpp>
+#include <appserver/state.hpp>
+#include <appserver/task.hpp>
 #include <appserver/upgrade.hpp>
 #include <appserver/worker.hpp>
 #include <cstddef>
@@ -43,6 +46,19 @@ class Plugin {
   // A reload went by and this worker was kept, because its group has `reloadable: false`.
   virtual void on_worker_reload(Worker& worker) { static_cast<void>(worker); }
 
+  // What the next worker of this slot is to find in Worker::predecessor_state(). Called when that
+  // one is about to start, in a reload, a rollback or a recycling, while this one goes on serving:
+  // what changes from here on does not go along. Where the two may not run side by side, right
+  // before on_worker_stop. Again for a further successor, where the first did not come to serve.
+  // Two seconds, 16 MiB; with more of either, with an exception, or after a crash, the successor
+  // starts empty.
+  virtual void on_save_state(SavedState& state) { static_cast<void>(state); }
+
+  // The worker has stopped accepting connections and ends once what is under way is answered, or
+  // reload.drain_timeout is over: end what would go on for ever, such as streams. Requests may
+  // still come, on connections that were open.
+  virtual void on_worker_drain(Worker& worker) { static_cast<void>(worker); }
+
   // The worker has drained and ends after this; no timer and no posted function runs any more. Join
   // your threads here, without waiting for anything that they posted.
   virtual void on_worker_stop(Worker& worker) { static_cast<void>(worker); }
@@ -52,6 +68,14 @@ class Plugin {
   virtual void on_request(Request& request, Response& response) {
     static_cast<void>(request);
     response.status(404).text("Not Found\n");
+  }
+
+  // The same as a coroutine, in place of on_request: both references live as long as it does. When
+  // its client has gone it is cancelled, see Task. An exception, also a late one: 500 or 400.
+  virtual Task<void> on_request_async(Request& request, Response& response) {
+    static_cast<void>(request);
+    response.status(404).text("Not Found\n");
+    co_return;
   }
 
   // Connections of ws://, text://, frame:// and tcp:// listeners, and WebSockets that begin with a
@@ -113,6 +137,10 @@ class Plugin {
     static_cast<void>(connection);
     return data.size();
   }
+
+  // One datagram of a udp:// listener, valid until the hook returns. An exception is logged and
+  // counted, and nothing is answered. A plugin without this hook has none.
+  virtual void on_datagram(Datagram& datagram) { static_cast<void>(datagram); }
 
   // For the SDK.
   void attach(Worker& worker) noexcept { worker_ = &worker; }

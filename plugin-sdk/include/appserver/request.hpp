@@ -5,9 +5,12 @@
 
 #include <appserver/cookie.hpp>
 #include <appserver/detail/convert.hpp>
+#include <appserver/detail/request_copy.hpp>
 #include <appserver/detail/text.hpp>
+#include <appserver/tls.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -68,22 +71,32 @@ class Headers {
   const appserver_http_request* raw_;
 };
 
-// Every view dies when on_request returns: copy what a later answer needs. Percent-decoding is
+// Every view dies when on_request returns: copy what a later answer needs, or the whole. What a
+// coroutine gets is a copy, which lives as long as the coroutine. Percent-decoding is
 // strict: a '%' without two hexadecimal digits in what is asked for throws BadRequest. Decoded text
 // may hold any byte, UTF-8 is not checked.
 class Request {
  public:
-  explicit Request(const appserver_http_request& raw) noexcept : raw_(raw) {}
-  Request(const Request&) = delete;
-  Request& operator=(const Request&) = delete;
+  explicit Request(const appserver_http_request& raw) noexcept : raw_(&raw) {}
+  Request(Request&&) noexcept = default;
+  Request& operator=(Request&&) noexcept = default;
+
+  // One with views of its own, which live as long as it does or another that it is moved to.
+  Request copy() const { return Request(std::make_unique<const detail::RequestCopy>(*raw_)); }
 
   // As sent; case matters.
-  std::string_view method() const noexcept { return detail::view(raw_.method); }
-  std::string_view target() const noexcept { return detail::view(raw_.target); }
+  std::string_view method() const noexcept { return detail::view(raw_->method); }
+  std::string_view target() const noexcept { return detail::view(raw_->target); }
+
+  // Nullopt without TLS, and from a host that does not know of it.
+  std::optional<TlsInfo> tls() const {
+    if (!APPSERVER_HAS(appserver_http_request, raw_, tls)) return std::nullopt;
+    return detail::tls_info(raw_->tls);
+  }
 
   // The target's path with its percent-encoding. Decide by this one: in the decoded path an encoded
   // '/' looks like a separator.
-  std::string_view path() const noexcept { return detail::view(raw_.path); }
+  std::string_view path() const noexcept { return detail::view(raw_->path); }
 
   // Also refuses an encoded NUL.
   std::string decoded_path() const {
@@ -94,7 +107,7 @@ class Request {
   }
 
   // All behind the '?', still encoded.
-  std::string_view query_string() const noexcept { return detail::view(raw_.query); }
+  std::string_view query_string() const noexcept { return detail::view(raw_->query); }
 
   // The first parameter of that name, decoded, '+' as a space. "?name" and "?name=" are there and
   // empty.
@@ -151,16 +164,16 @@ class Request {
   std::string_view cookie(std::string_view name, std::string_view fallback) const noexcept {
     return cookie(name).value_or(fallback);
   }
-  Headers headers() const noexcept { return Headers(raw_); }
+  Headers headers() const noexcept { return Headers(*raw_); }
 
   // Whole; transfer coding removed.
-  std::string_view body() const noexcept { return detail::view(raw_.body); }
+  std::string_view body() const noexcept { return detail::view(raw_->body); }
 
   // "192.0.2.1:5123", "[2001:db8::1]:5123" or "unix".
-  std::string_view remote() const noexcept { return detail::view(raw_.remote); }
+  std::string_view remote() const noexcept { return detail::view(raw_->remote); }
 
   // 10 for HTTP/1.0, 11 for HTTP/1.1.
-  unsigned version() const noexcept { return raw_.version; }
+  unsigned version() const noexcept { return raw_->version; }
 
  private:
   static std::optional<std::string> field(std::string_view fields, std::string_view name,
@@ -173,7 +186,11 @@ class Request {
                      "\" is not percent-encoded rightly");
   }
 
-  const appserver_http_request& raw_;
+  explicit Request(std::unique_ptr<const detail::RequestCopy> copy) noexcept
+      : raw_(&copy->raw()), copy_(std::move(copy)) {}
+
+  const appserver_http_request* raw_;
+  std::unique_ptr<const detail::RequestCopy> copy_;  // null: the views are the host's
 };
 
 }  // namespace appserver

@@ -3,10 +3,14 @@
 
 #include <appserver/abi/http.h>
 
+#include <algorithm>
+#include <appserver/awaitable.hpp>
 #include <appserver/cookie.hpp>
 #include <appserver/detail/answer.hpp>
 #include <appserver/detail/boundary.hpp>
 #include <appserver/detail/text.hpp>
+#include <appserver/task.hpp>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <stdexcept>
@@ -96,6 +100,17 @@ class [[nodiscard]] Stream {
       exchange_.log_error("stream aborted: a piece went over the announced length");
     abort();
     return Write::kGone;
+  }
+
+  // [in a Task] As write, waiting while the client reads too slowly. False if it is gone.
+  //   while (auto piece = next_piece()) co_await stream.send(*piece);
+  Task<bool> send(std::string_view piece) {
+    constexpr std::chrono::milliseconds kLongest{320};
+    for (std::chrono::milliseconds pause{5};; pause = std::min(2 * pause, kLongest)) {
+      const Write result = write(piece);
+      if (result != Write::kFull) co_return result == Write::kTaken;
+      co_await sleep(pause);
+    }
   }
 
   // The body is whole. False if the client was gone, or the announced length not reached.
@@ -208,9 +223,9 @@ class [[nodiscard]] Deferred : public AnswerSetters<Deferred> {
   detail::Exchange exchange_;
 };
 
-// The answer to the request at hand. It goes to the host when on_request returns, if any setter was
-// called, or earlier by send(). Returning without a setter, send, defer or stream is an error: 500.
-// Loop thread, within on_request.
+// The answer to the request at hand. It goes to the host when on_request returns, or the coroutine
+// that got it, if any setter was called, or earlier by send(). Returning without a setter, send,
+// defer or stream is an error: 500. Loop thread, within on_request or the coroutine.
 class Response : public AnswerSetters<Response> {
  public:
   explicit Response(const detail::Exchange& exchange) noexcept : exchange_(exchange) {}
@@ -223,8 +238,7 @@ class Response : public AnswerSetters<Response> {
 
   // The answer comes later; it starts with the status, headers and body set so far. Throws as send.
   Deferred defer() {
-    if (open().http->defer(exchange_.worker, exchange_.id) != APPSERVER_OK)
-      throw std::logic_error("response.defer: refused by the host");
+    defer_at_host();
     done_ = true;
     return {exchange_, std::move(answer_)};
   }
@@ -237,6 +251,15 @@ class Response : public AnswerSetters<Response> {
     answer_.body.clear();
     return accepted(detail::start(exchange_, answer_, length)) ? Stream(exchange_) : Stream();
   }
+
+  // For the SDK: another one of the same answer, for when on_request has returned. This one is
+  // done.
+  Response outlive() {
+    defer_at_host();
+    done_ = true;
+    return Response(exchange_, std::move(answer_));
+  }
+  const detail::Exchange& exchange() const noexcept { return exchange_; }
 
   // For the SDK, after on_request returned: sends what was set.
   void complete() {
@@ -251,6 +274,15 @@ class Response : public AnswerSetters<Response> {
     return exchange_;
   }
 
+  Response(const detail::Exchange& exchange, detail::Answer answer) noexcept
+      : AnswerSetters(std::move(answer)), exchange_(exchange), deferred_(true) {}
+
+  void defer_at_host() {
+    open();
+    if (!deferred_ && exchange_.http->defer(exchange_.worker, exchange_.id) != APPSERVER_OK)
+      throw std::logic_error("response.defer: refused by the host");
+  }
+
   bool accepted(std::int32_t result) {
     if (result != APPSERVER_OK && result != APPSERVER_GONE)
       throw std::invalid_argument(answer_.refusal());
@@ -259,6 +291,7 @@ class Response : public AnswerSetters<Response> {
   }
 
   detail::Exchange exchange_;
+  bool deferred_ = false;  // at the host
   bool done_ = false;
 };
 

@@ -36,7 +36,7 @@ struct TimerState {
   std::size_t index;
   appserver_timer id;
   bool repeats;
-  std::unique_ptr<Task> task;
+  std::unique_ptr<Callable> task;
   std::unique_ptr<Schedule> schedule = nullptr;
 };
 
@@ -51,7 +51,7 @@ class TimerSet {
   ~TimerSet() { clear(); }
 
   std::shared_ptr<TimerState> start(std::uint64_t delay_ms, std::uint64_t every_ms,
-                                    std::unique_ptr<Task> task) {
+                                    std::unique_ptr<Callable> task) {
     auto state = std::make_shared<TimerState>(
         TimerState{this, running_.size(), 0, every_ms != 0, std::move(task)});
     running_.push_back(state);
@@ -62,7 +62,7 @@ class TimerSet {
   }
 
   std::shared_ptr<TimerState> start(std::unique_ptr<Schedule> schedule,
-                                    std::unique_ptr<Task> task) {
+                                    std::unique_ptr<Callable> task) {
     const auto delay = schedule->delay();
     auto state = start(static_cast<std::uint64_t>(delay.count()), 0, std::move(task));
     state->schedule = std::move(schedule);

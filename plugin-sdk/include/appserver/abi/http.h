@@ -9,6 +9,7 @@
 #define APPSERVER_ABI_HTTP_H
 
 #include <appserver/abi.h>
+#include <appserver/abi/tls.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -18,7 +19,7 @@ extern "C" {
 
 /* One request and its answer. Never reused: after the answer, or when the connection has ended,
  * calls give APPSERVER_GONE. That a client has left while its answer is deferred is noticed when
- * something is written to it. */
+ * something is written to it; a plugin with on_client_gone is told before. */
 typedef uint64_t appserver_exchange;
 
 typedef struct appserver_header {
@@ -37,9 +38,10 @@ typedef struct appserver_http_request {
   /* In the order sent; white space around values removed, names as sent. */
   const appserver_header* headers;
   uint32_t header_count;
-  uint32_t header_stride; /* bytes from one header to the next */
-  appserver_str body;     /* whole, transfer coding removed */
-  appserver_str remote;   /* "192.0.2.1:5123", "[2001:db8::1]:5123", "unix" or "unknown" */
+  uint32_t header_stride;        /* bytes from one header to the next */
+  appserver_str body;            /* whole, transfer coding removed */
+  appserver_str remote;          /* "192.0.2.1:5123", "[2001:db8::1]:5123", "unix" or "unknown" */
+  const appserver_tls_info* tls; /* NULL without TLS */
 } appserver_http_request;
 
 /* An answer. To HEAD, and with status 204 or 304, the host sends the head alone and drops the body.
@@ -89,7 +91,8 @@ typedef struct appserver_http_host {
    * aborts. */
   int32_t (*finish)(appserver_worker* worker, appserver_exchange exchange) APPSERVER_NOEXCEPT;
 
-  /* [any-thread] Cuts the connection, so that the client sees that the answer is not whole. */
+  /* [any-thread] Cuts the connection, so that the client sees that the answer is not whole. OK,
+   * GONE. */
   int32_t (*abort)(appserver_worker* worker, appserver_exchange exchange) APPSERVER_NOEXCEPT;
 
   /* [any-thread] OK while an answer can still be given, else GONE. */
@@ -106,6 +109,13 @@ typedef struct appserver_http_plugin {
    * `respond` leaves the answer as it is. */
   int32_t (*on_request)(void* self, const appserver_http_request* request,
                         appserver_exchange exchange) APPSERVER_NOEXCEPT;
+
+  /* [loop] Nobody waits for the answer of this exchange any more: it was deferred or begun as a
+   * stream, and the client has closed its connection, also only its sending half, or the connection
+   * has ended otherwise. Once, and never for an exchange whose answer was given, finished or
+   * aborted before. An exchange that is still alive goes on for clients that have closed one half:
+   * answer or abort it. A worker that ends need not call it. */
+  void (*on_client_gone)(void* self, appserver_exchange exchange) APPSERVER_NOEXCEPT;
 } appserver_http_plugin;
 
 #ifdef __cplusplus

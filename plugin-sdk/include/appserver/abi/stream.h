@@ -18,6 +18,7 @@
 
 #include <appserver/abi.h>
 #include <appserver/abi/http.h>
+#include <appserver/abi/tls.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -56,15 +57,16 @@ typedef uint64_t appserver_connection;
  * call that asked returns. */
 typedef struct appserver_connection_info {
   uint32_t size;
-  uint32_t paused;           /* 1 after pause */
-  appserver_str protocol;    /* "tcp", "text", "frame", "websocket" */
-  appserver_str remote;      /* "192.0.2.1:5123", "[2001:db8::1]:5123", "unix" or "unknown" */
-  appserver_str local;       /* alike */
-  appserver_str listener;    /* as the configuration has it: "text://0.0.0.0:2000" */
-  uint64_t bytes_in;         /* in this worker, framing included */
-  uint64_t bytes_out;        /* taken by the kernel */
-  uint64_t unsent;           /* bytes that wait for the peer to take them */
-  appserver_str subprotocol; /* of a WebSocket, as on_websocket_open chose it; else empty */
+  uint32_t paused;               /* 1 after pause */
+  appserver_str protocol;        /* "tcp", "text", "frame", "websocket" */
+  appserver_str remote;          /* "192.0.2.1:5123", "[2001:db8::1]:5123", "unix" or "unknown" */
+  appserver_str local;           /* alike */
+  appserver_str listener;        /* as the configuration has it: "text://0.0.0.0:2000" */
+  uint64_t bytes_in;             /* in this worker, framing included */
+  uint64_t bytes_out;            /* taken by the kernel */
+  uint64_t unsent;               /* bytes that wait for the peer to take them */
+  appserver_str subprotocol;     /* of a WebSocket, as on_websocket_open chose it; else empty */
+  const appserver_tls_info* tls; /* NULL without TLS */
 } appserver_connection_info;
 
 /* What becomes of a WebSocket that a client asks for. The host sets `size` and zeroes the rest:

@@ -4,9 +4,12 @@
 #include <appserver/abi.h>
 #include <appserver/abi/http.h>
 
+#include <appserver/detail/answer_task.hpp>
 #include <appserver/detail/boundary.hpp>
+#include <appserver/detail/lifecycle_adapter.hpp>
 #include <appserver/detail/stream_adapter.hpp>
 #include <appserver/detail/text.hpp>
+#include <appserver/detail/udp_adapter.hpp>
 #include <appserver/http.hpp>
 #include <appserver/upgrade.hpp>
 #include <appserver/worker.hpp>
@@ -26,6 +29,20 @@ constexpr bool overrides_on_request() {
                   requires std::is_same_v<decltype(&Class::on_request),
                                           void (Base::*)(Request&, Response&)>;
                 }) {
+    return false;
+  } else {
+    return true;
+  }
+}
+
+template <class Class, class Base>
+constexpr bool overrides_on_request_async() {
+  if constexpr (!requires { &Base::on_request_async; }) {
+    return false;
+  } else if constexpr (requires {
+                         requires std::is_same_v<decltype(&Class::on_request_async),
+                                                 decltype(&Base::on_request_async)>;
+                       }) {
     return false;
   } else {
     return true;
@@ -62,31 +79,43 @@ class Adapter {
             kSelfCheck ? &self_check : nullptr};
   }
 
+  // What create() has made, for tests of the class.
+  static Class& plugin_of(void* self) noexcept { return instance(self).plugin; }
+
  private:
-  static constexpr bool kHttp = overrides_on_request<Class, Base>();
+  static constexpr bool kAsync = overrides_on_request_async<Class, Base>();
+  static constexpr bool kHttp = kAsync || overrides_on_request<Class, Base>();
+  static_assert(!(kAsync && overrides_on_request<Class, Base>()),
+                "a plugin has on_request or on_request_async, not both");
   // A plugin without one is not even constructed to be checked.
   static constexpr bool kSelfCheck = overrides_self_check<Class, Base>();
 
   struct Instance {
     Instance(const appserver_host* host_table, appserver_worker* handle,
-             const appserver_http_host* http_table, const appserver_stream_host* stream_table)
+             const appserver_http_host* http_table, const appserver_stream_host* stream_table,
+             const appserver_udp_host* udp_table)
         : host(host_table),
           http(http_table),
           stream(stream_table),
+          udp(udp_table),
           raw_worker(handle),
           worker(host_table, handle) {}
 
     const appserver_host* host;
     const appserver_http_host* http;
     const appserver_stream_host* stream;
+    const appserver_udp_host* udp;
     appserver_worker* raw_worker;
     Worker worker;
     Class plugin;
     Base& hooks = plugin;
     std::string handover_state;  // of the last on_handover
     Upgrade::Answer upgrade{};   // of the last on_websocket_open
+    SavedState saved_state{};    // of the last on_save_state
   };
   using Streams = StreamAdapter<Class, Base, Instance>;
+  using Lifecycle = LifecycleAdapter<Class, Base, Instance>;
+  using Datagrams = UdpAdapter<Class, Base, Instance>;
 
   static Instance& instance(void* self) noexcept { return *static_cast<Instance*>(self); }
 
@@ -128,8 +157,14 @@ class Adapter {
       if (stream == nullptr || !APPSERVER_HAS(appserver_stream_host, stream, pipe))
         return refuse("the host lacks " APPSERVER_STREAM);
     }
+    const appserver_udp_host* udp = nullptr;
+    if constexpr (Datagrams::kUsed) {
+      udp = static_cast<const appserver_udp_host*>(host->extension(APPSERVER_UDP));
+      if (udp == nullptr || !APPSERVER_HAS(appserver_udp_host, udp, release))
+        return refuse("the host lacks " APPSERVER_UDP);
+    }
     try {
-      auto made = std::make_unique<Instance>(host, worker, http, stream);
+      auto made = std::make_unique<Instance>(host, worker, http, stream, udp);
       made->hooks.attach(made->worker);
       *self = made.release();
       return APPSERVER_OK;
@@ -176,25 +211,46 @@ class Adapter {
   static std::int32_t on_request(void* self, const appserver_http_request* raw,
                                  appserver_exchange id) noexcept {
     Instance& at = instance(self);
-    const Exchange exchange{at.host, at.http, at.raw_worker, id};
+    const Exchange exchange = exchange_of(at, id);
     return guarded(at, "on_request", [&] {
       Request request(*raw);
       Response response(exchange);
       try {
-        at.hooks.on_request(request, response);
-        response.complete();
+        if constexpr (kAsync) {
+          answer_by(request, response, [&at](Request& kept, Response& later) {
+            return at.hooks.on_request_async(kept, later);
+          });
+        } else {
+          at.hooks.on_request(request, response);
+          response.complete();
+        }
       } catch (const BadRequest& bad) {
         respond_plainly(exchange, 400, std::string(bad.what()) + "\n");
       }
     });
   }
 
-  static constexpr appserver_http_plugin kHttpTable{sizeof(appserver_http_plugin), 0, &on_request};
+  static void on_client_gone(void* self, appserver_exchange id) noexcept {
+    answer_unwanted(exchange_of(instance(self), id));
+  }
+
+  static Exchange exchange_of(Instance& at, appserver_exchange id) noexcept {
+    return {at.host, at.http, at.raw_worker, id, &at.worker.tasks()};
+  }
+
+  static constexpr appserver_http_plugin kHttpTable{sizeof(appserver_http_plugin), 0, &on_request,
+                                                    &on_client_gone};
 
   static const void* extension(const char* name) noexcept {
     if (kHttp && std::string_view(name) == APPSERVER_HTTP) return &kHttpTable;
     if constexpr (Streams::kUsed) {
       if (std::string_view(name) == APPSERVER_STREAM) return Streams::table();
+    }
+    if constexpr (Lifecycle::kUsed) {
+      if (std::string_view(name) == APPSERVER_LIFECYCLE) return Lifecycle::table();
+    }
+    if constexpr (Datagrams::kUsed) {
+      if (std::string_view(name) == APPSERVER_UDP) return Datagrams::table();
     }
     return nullptr;
   }

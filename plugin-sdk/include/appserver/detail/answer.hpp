@@ -14,12 +14,15 @@
 
 namespace appserver::detail {
 
+class TaskSet;
+
 // One exchange and the way to its host. `exchange` is 0 for none.
 struct Exchange {
   const appserver_host* host = nullptr;
   const appserver_http_host* http = nullptr;
   appserver_worker* worker = nullptr;
   appserver_exchange id = 0;
+  TaskSet* tasks = nullptr;  // of its worker
 
   void log_error(std::string_view text) const noexcept {
     host->log(worker, APPSERVER_LOG_ERROR, str(text));

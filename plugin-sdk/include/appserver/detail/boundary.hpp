@@ -18,20 +18,20 @@
 namespace appserver::detail {
 
 // A callable that needs not be copyable, so that an answer or a stream can be moved into it.
-class Task {
+class Callable {
  public:
-  Task() = default;
-  Task(const Task&) = delete;
-  Task& operator=(const Task&) = delete;
-  virtual ~Task() = default;
+  Callable() = default;
+  Callable(const Callable&) = delete;
+  Callable& operator=(const Callable&) = delete;
+  virtual ~Callable() = default;
   virtual void run() = 0;
 };
 
 template <class Function>
-class TaskOf final : public Task {
+class CallableOf final : public Callable {
  public:
   template <class F>
-  explicit TaskOf(std::in_place_t, F&& function) : function_(std::forward<F>(function)) {}
+  explicit CallableOf(std::in_place_t, F&& function) : function_(std::forward<F>(function)) {}
   void run() override { static_cast<void>(function_()); }
 
  private:
@@ -39,9 +39,9 @@ class TaskOf final : public Task {
 };
 
 template <class Function>
-std::unique_ptr<Task> make_task(Function&& function) {
-  return std::make_unique<TaskOf<std::decay_t<Function>>>(std::in_place,
-                                                          std::forward<Function>(function));
+std::unique_ptr<Callable> make_callable(Function&& function) {
+  return std::make_unique<CallableOf<std::decay_t<Function>>>(std::in_place,
+                                                              std::forward<Function>(function));
 }
 
 inline std::string type_name(const std::type_info* type) {

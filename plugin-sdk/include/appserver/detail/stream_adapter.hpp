@@ -6,6 +6,7 @@
 
 #include <appserver/connection.hpp>
 #include <appserver/detail/boundary.hpp>
+#include <appserver/detail/overrides.hpp>
 #include <appserver/detail/text.hpp>
 #include <appserver/request.hpp>
 #include <appserver/upgrade.hpp>
@@ -13,30 +14,13 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <type_traits>
 
 namespace appserver::detail {
 
-// Whether Class, or a class between it and Base, overrides the hook. One that is not accessible was
-// declared by the plugin; one that Base lacks is none.
-#define APPSERVER_DETAIL_OVERRIDES(name, hook)                                                     \
-  template <class Class, class Base>                                                               \
-  constexpr bool name() {                                                                          \
-    if constexpr (!requires { &Base::hook; }) {                                                    \
-      return false;                                                                                \
-    } else if constexpr (requires {                                                                \
-                           requires std::is_same_v<decltype(&Class::hook), decltype(&Base::hook)>; \
-                         }) {                                                                      \
-      return false;                                                                                \
-    } else {                                                                                       \
-      return true;                                                                                 \
-    }                                                                                              \
-  }
 APPSERVER_DETAIL_OVERRIDES(overrides_on_message, on_message)
 APPSERVER_DETAIL_OVERRIDES(overrides_on_handover, on_handover)
 APPSERVER_DETAIL_OVERRIDES(overrides_on_adopt, on_adopt)
 APPSERVER_DETAIL_OVERRIDES(overrides_measure, measure)
-#undef APPSERVER_DETAIL_OVERRIDES
 
 // Instance is what Adapter makes: host, raw_worker, hooks, stream, handover_state, upgrade.
 template <class Class, class Base, class Instance>
