@@ -32,7 +32,8 @@ std::string encode(const Boot& boot) {
                                       {"plugin_file", boot.plugin_file.native()},
                                       {"build", boot.build},
                                       {"log_level", static_cast<int>(boot.log_level)},
-                                      {"group", config::to_json(boot.group)}});
+                                      {"group", config::to_json(boot.group)},
+                                      {"has_state", boot.has_state}});
 }
 
 Boot decode(std::string_view record) {
@@ -42,13 +43,14 @@ Boot decode(std::string_view record) {
     const json::value value =
         json::parse(json::string_view(record.data(), record.size()), {}, options);
     Boot boot;
-    boot.purpose = read_enum(value, "purpose", Purpose::preflight);
+    boot.purpose = read_enum(value, "purpose", Purpose::bus);
     boot.slot = value.at("slot").to_number<std::uint32_t>();
     boot.generation = value.at("generation").to_number<std::uint64_t>();
     boot.plugin_file = text(value.at("plugin_file"));
     boot.build = text(value.at("build"));
     boot.log_level = read_enum(value, "log_level", config::LogLevel::error);
     boot.group = config::group_from_json(value.at("group"));
+    boot.has_state = value.at("has_state").as_bool();
     if (encode(boot) != record) throw std::runtime_error("it says more than a worker understands");
     return boot;
   } catch (const std::exception& error) {

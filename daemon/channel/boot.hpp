@@ -14,6 +14,7 @@ namespace appserver::channel {
 enum class Purpose : std::uint8_t {
   serve,
   preflight,  // load the plugin, say ready or failed, and end
+  bus,        // carry messages between workers; no plugin, settings: its bounds
 };
 
 struct Boot {
@@ -24,6 +25,7 @@ struct Boot {
   std::string build;                  // its SHA-256 in hex
   config::LogLevel log_level = config::LogLevel::info;
   config::Group group;
+  bool has_state = false;  // the last descriptor of the boot message is a predecessor's state
 };
 
 inline constexpr std::size_t kMaxBootRecord = std::size_t{4} << 20;

@@ -19,9 +19,9 @@ static_assert(sizeof(Header) == 16);
 
 bool is_known(std::uint16_t kind) {
   return (kind >= static_cast<std::uint16_t>(Kind::boot) &&
-          kind <= static_cast<std::uint16_t>(Kind::kept)) ||
+          kind <= static_cast<std::uint16_t>(Kind::bus)) ||
          (kind >= static_cast<std::uint16_t>(Kind::ready) &&
-          kind <= static_cast<std::uint16_t>(Kind::stopped));
+          kind <= static_cast<std::uint16_t>(Kind::want_bus));
 }
 
 }  // namespace

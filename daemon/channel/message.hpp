@@ -11,25 +11,34 @@
 namespace appserver::channel {
 
 // Raised when a kind or its meaning changes.
-inline constexpr std::uint16_t kVersion = 1;
+inline constexpr std::uint16_t kVersion = 2;
 
 enum class Kind : std::uint16_t {
   // Supervisor to worker.
   boot = 1,   // fds: boot record (sealed memory file), worker page, log socket, then per listener
-              // one socket
+              // one socket, then the state that a predecessor left (a sealed memory file, where the
+              // boot record says so), and last, of a group under TLS, its certificates
   serve = 2,  // begin to accept connections
   probe = 3,  // fds: a connected stream socket; serve HTTP on it though not accepting yet
   adopt = 4,  // fds: message socket from which a predecessor's connections come
   drain = 5,  // number: milliseconds until what is left is cut; fds: none, or the message socket to
               // the successor
   lend = 6,   // slot: whose listeners; fds: its sockets. Accept from them too
-  reclaim = 7,  // slot: stop accepting from its lent sockets
-  kept = 8,     // a reload went by and left this worker alone
+  reclaim = 7,        // slot: stop accepting from its lent sockets
+  kept = 8,           // a reload went by and left this worker alone
+  save_state = 9,     // number: what the answer is to carry; 0: answer right before on_worker_stop
+  certificates = 10,  // fds: sealed memory file of them; for new handshakes
+  bus = 11,  // fds: a connected message socket; of a worker: to the bus; of the bus: to a worker,
+             // and number: which
   // Worker to supervisor.
-  ready = 101,    // on_worker_start returned
+  ready = 101,    // on_worker_start returned; number: 1 where the plugin leaves state
   failed = 102,   // text: why this worker cannot start; it exits
   drained = 103,  // number: connections cut; text: a count of those handed over
   stopped = 104,  // on_worker_stop and destroy returned; any exit without this is a crash
+  state =
+      105,  // number: as asked, 0 right before on_worker_stop; fds: a sealed memory file, or none
+            // where there is no state; text: why there is none, where that is a failure
+  want_bus = 106,  // connect me to the bus, anew if need be
 };
 
 struct Message {

@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -20,17 +21,22 @@ struct Bytes {
   friend bool operator==(Bytes, Bytes) = default;
 };
 
-// An address to listen on, from "http://127.0.0.1:8080", "ws://[::1]:80", "frame://*:80" or
-// "tcp://unix:run/api.sock". Host names are not resolved: an address is a literal, "*" (both
-// families), or "localhost" (127.0.0.1).
+// An address to listen on, from "http://127.0.0.1:8080", "ws://[::1]:80", "frame://*:80",
+// "udp://*:53" or "tls://unix:run/api.sock". Host names are not resolved: an address is a literal,
+// "*" (both families), or "localhost" (127.0.0.1).
 struct Listen {
-  std::string scheme = "http";  // or ws, text, frame, tcp
-  std::string host;             // literal address without brackets, or "*"; empty for a unix socket
-  std::uint16_t port = 0;       // 0: any free one
+  // Or ws, text, frame, tcp, udp; under TLS https, wss, text+tls, frame+tls, tls.
+  std::string scheme = "http";
+  std::string host;        // literal address without brackets, or "*"; empty for a unix socket
+  std::uint16_t port = 0;  // 0: any free one
   std::filesystem::path unix_path;  // absolute; empty unless a unix socket
   std::string text;  // canonical form, for messages and as the identity of the listener
   bool is_unix() const { return !unix_path.empty(); }
-  bool is_http() const { return scheme == "http"; }
+  bool is_tls() const { return plain_scheme() != scheme; }
+  // What is spoken within TLS, or without it: "http" of https, "tcp" of tls.
+  std::string_view plain_scheme() const;
+  bool is_http() const { return plain_scheme() == "http"; }
+  bool is_udp() const { return scheme == "udp"; }
   friend bool operator==(const Listen&, const Listen&) = default;
 };
 
@@ -82,6 +88,26 @@ struct Limits {
   friend bool operator==(const Limits&, const Limits&) = default;
 };
 
+// Whether clients are asked for a certificate; an optional one that is presented must be good, too.
+enum class ClientCertificates { none, optional, required };
+enum class TlsVersion { v1_2, v1_3 };
+
+// Of all TLS addresses of a group; paths are absolute.
+struct Tls {
+  struct Identity {
+    std::filesystem::path certificate;  // PEM: the server's, then those between it and a root
+    std::filesystem::path key;
+    friend bool operator==(const Identity&, const Identity&) = default;
+  };
+
+  std::vector<Identity> certificates;  // chosen by SNI, the first by default; empty: no TLS
+  ClientCertificates client_certificates = ClientCertificates::none;
+  std::filesystem::path client_ca;  // PEM; empty where clients are not asked
+  TlsVersion min_version = TlsVersion::v1_2;
+  bool is_used() const { return !certificates.empty(); }
+  friend bool operator==(const Tls&, const Tls&) = default;
+};
+
 struct Rlimit {
   std::optional<std::uint64_t> soft;  // nullopt: unlimited
   std::optional<std::uint64_t> hard;
@@ -98,6 +124,7 @@ struct Group {
   Reload reload;
   Limits limits;
   Recycle recycle;
+  Tls tls;
   milliseconds hang_timeout{30'000};  // without a turn of its loop a worker is ended; 0: never
   std::string user;                   // empty: that of the supervisor
   std::string group;                  // empty: the primary group of `user`

@@ -143,6 +143,19 @@ void dump_reload(Writer& out, const Reload& reload) {
   out.field(4, "on_inconclusive", to_word(reload.canary.on_inconclusive));
 }
 
+void dump_tls(Writer& out, const Tls& tls) {
+  if (!tls.is_used()) return;
+  out.line(2, "tls:");
+  out.line(3, "certificates:");
+  for (const Tls::Identity& identity : tls.certificates) {
+    out.line(4, "- certificate: " + scalar(identity.certificate.native()));
+    out.line(4, "  key: " + scalar(identity.key.native()));
+  }
+  out.field(3, "client_certificates", to_word(tls.client_certificates));
+  if (!tls.client_ca.empty()) out.field(3, "client_ca", scalar(tls.client_ca.native()));
+  out.field(3, "min_version", quoted_yaml(to_word(tls.min_version)));
+}
+
 void dump_group(Writer& out, const Group& group) {
   out.line(1, group.name + (group.dropped ? ":  # dropped into the plugin folder" : ":"));
   out.field(2, "plugin", scalar(group.plugin.native()));
@@ -166,6 +179,7 @@ void dump_group(Writer& out, const Group& group) {
   out.field(3, "max_requests", group.recycle.max_requests);
   out.field(3, "max_memory", to_text(group.recycle.max_memory));
   out.field(3, "max_lifetime", to_text(group.recycle.max_lifetime));
+  dump_tls(out, group.tls);
   out.field(2, "hang_timeout", to_text(group.hang_timeout));
   dump_process(out, group);
 }

@@ -20,8 +20,17 @@ namespace {
 
 constexpr std::string_view kExpected = "an address such as http://127.0.0.1:8080";
 constexpr std::string_view kUnixPrefix = "unix:";
-constexpr std::array<std::string_view, 5> kSchemes = {"http", "ws", "text", "frame", "tcp"};
-constexpr std::array<std::string_view, 4> kLaterSchemes = {"https", "wss", "tls", "udp"};
+struct Secured {
+  std::string_view scheme;
+  std::string_view plain;
+};
+constexpr std::array<Secured, 5> kSecured = {{{"https", "http"},
+                                              {"wss", "ws"},
+                                              {"text+tls", "text"},
+                                              {"frame+tls", "frame"},
+                                              {"tls", "tcp"}}};
+constexpr std::array<std::string_view, 11> kSchemes = {
+    "http", "https", "ws", "wss", "text", "text+tls", "frame", "frame+tls", "tcp", "tls", "udp"};
 constexpr std::size_t kMaxUnixPath = sizeof(sockaddr_un::sun_path) - 1;
 
 // The text form that inet_ntop gives, so that ::1 and 0:0::1 are one address.
@@ -101,6 +110,12 @@ Parsed<Listen> tcp_listen(std::string_view text, std::string_view scheme,
 
 }  // namespace
 
+std::string_view Listen::plain_scheme() const {
+  const auto* const secured =
+      std::ranges::find(kSecured, std::string_view(scheme), &Secured::scheme);
+  return secured == kSecured.end() ? std::string_view(scheme) : secured->plain;
+}
+
 std::string unix_path_problem(const std::filesystem::path& path) {
   const std::size_t size = path.native().size();
   if (size <= kMaxUnixPath) return {};
@@ -122,15 +137,17 @@ Parsed<Listen> parse_listen(std::string_view text, const std::filesystem::path& 
   }
   const std::string_view scheme = text.substr(0, separator);
   const std::string_view rest = text.substr(separator + 3);
-  if (std::ranges::find(kLaterSchemes, scheme) != kLaterSchemes.end()) {
-    return failed(fmt::format("{}:// is not supported yet by this version; it serves {}", scheme,
-                              fmt::join(kSchemes, ", ")));
-  }
   if (std::ranges::find(kSchemes, scheme) == kSchemes.end()) {
     return failed(fmt::format("unknown scheme {} in {}{}", in_quotes(scheme), in_quotes(text),
                               suggestion(scheme, kSchemes)));
   }
   if (rest.starts_with(kUnixPrefix)) {
+    if (scheme == "udp") {
+      return failed(
+          fmt::format("udp:// has no unix sockets: in {}; write udp://127.0.0.1:PORT, or "
+                      "frame://{} for messages over a unix socket",
+                      in_quotes(text), rest));
+    }
     return unix_listen(text, scheme, rest.substr(kUnixPrefix.size()), folder);
   }
   return tcp_listen(text, scheme, rest);

@@ -15,14 +15,13 @@ namespace appserver::config {
 
 namespace {
 
-constexpr std::array<std::string_view, 16> kGroupKeys = {
-    "plugin",       "listen",  "count",       "reloadable",       "settings", "reload",
-    "limits",       "user",    "group",       "recycle",          "nice",     "cpu_affinity",
-    "hang_timeout", "rlimits", "environment", "working_directory"};
+constexpr std::array<std::string_view, 17> kGroupKeys = {
+    "plugin",       "tls",          "listen",  "count",       "reloadable",       "settings",
+    "reload",       "limits",       "user",    "group",       "recycle",          "nice",
+    "cpu_affinity", "hang_timeout", "rlimits", "environment", "working_directory"};
 constexpr std::array<std::string_view, 9> kLimitsKeys = {
     "max_connections", "max_body",     "header_timeout",      "idle_timeout", "max_message",
     "send_buffer",     "send_timeout", "stream_idle_timeout", "ping_interval"};
-constexpr milliseconds kShortest{1};
 constexpr std::size_t kMaxGroups = 1024;
 
 // A name is a file of the plugin folder; anything that looks like a path is one.
@@ -86,11 +85,11 @@ void read_limits(const Section& section, Limits& limits) {
   constexpr auto kMax = std::numeric_limits<std::uint32_t>::max();
   section.read("max_connections", IntegerRule{1, kMax}, limits.max_connections);
   section.read("max_body", SizeRule{}, limits.max_body);
-  section.read("header_timeout", DurationRule{kShortest}, limits.header_timeout);
-  section.read("idle_timeout", DurationRule{kShortest}, limits.idle_timeout);
+  section.read("header_timeout", DurationRule{kShortestWait}, limits.header_timeout);
+  section.read("idle_timeout", DurationRule{kShortestWait}, limits.idle_timeout);
   section.read("max_message", SizeRule{}, limits.max_message);
   section.read("send_buffer", SizeRule{}, limits.send_buffer);
-  section.read("send_timeout", DurationRule{kShortest}, limits.send_timeout);
+  section.read("send_timeout", DurationRule{kShortestWait}, limits.send_timeout);
   section.read("stream_idle_timeout", DurationRule{}, limits.stream_idle_timeout);
   section.read("ping_interval", DurationRule{}, limits.ping_interval);
 }
@@ -108,7 +107,7 @@ void check_probe(const Section& section, const Group& group) {
   const Entry* const reload = section.find("reload");
   if (reload == nullptr) return;
   section.scope().complain(*reload, fmt::format("{}: a probe is an HTTP request, and the group "
-                                                "listens on no http:// address",
+                                                "listens on no http:// or https:// address",
                                                 section.path_of("reload.probe")));
 }
 
@@ -130,6 +129,7 @@ GroupSource read_group(const Scope& scope, const Entry& entry, const PluginPlace
   read_limits(section.section("limits", kLimitsKeys), group.limits);
   read_recycle(section, group.recycle);
   read_hang_timeout(section, group.hang_timeout);
+  read_tls(section, entry, group);
   read_process(section, group);
   return source;
 }
@@ -193,8 +193,9 @@ void Addresses::add(const GroupSource& source, Problems& problems) {
                                       listen.text));
     }
     const bool any_port = !listen.is_unix() && listen.port == 0;
-    // Two protocols cannot share a port.
-    const std::string where = any_port ? listen.text : listen.text.substr(listen.scheme.size());
+    // Two protocols cannot share a port; those of TCP and of UDP are apart.
+    const std::string where =
+        any_port || listen.is_udp() ? listen.text : listen.text.substr(listen.scheme.size());
     const auto [user, inserted] = users_.try_emplace(where, User{name, place});
     if (inserted) continue;
     if (any_port && user->second.group != name) continue;  // each gets a port of its own

@@ -18,7 +18,6 @@ constexpr std::array<std::string_view, 4> kCanaryKeys = {"slots", "hold", "min_r
                                                          "on_inconclusive"};
 constexpr std::array<std::string_view, 3> kRecycleKeys = {"max_requests", "max_memory",
                                                           "max_lifetime"};
-constexpr milliseconds kShortest{1};
 constexpr milliseconds kShortestDeadline{1000};
 // Below these a worker would be replaced for doing its work.
 constexpr milliseconds kShortestHang{100};
@@ -27,7 +26,7 @@ constexpr Bytes kLeastMemory{1u << 20};
 
 void read_canary(const Section& section, Canary& canary) {
   section.read("slots", IntegerRule{0, 1024}, canary.slots);
-  section.read("hold", DurationRule{kShortest}, canary.hold);
+  section.read("hold", DurationRule{kShortestWait}, canary.hold);
   section.read("min_requests", IntegerRule{0, std::numeric_limits<std::uint32_t>::max()},
                canary.min_requests);
   section.read("on_inconclusive", InconclusiveRule{}, canary.on_inconclusive);
@@ -38,7 +37,7 @@ void read_canary(const Section& section, Canary& canary) {
 void read_reload(const Section& group, std::optional<std::uint32_t> count, Reload& reload) {
   const Section section = group.section("reload", kReloadKeys);
   section.read("surge", IntegerRule{1, 1024}, reload.surge);
-  section.read("start_timeout", DurationRule{kShortest}, reload.start_timeout);
+  section.read("start_timeout", DurationRule{kShortestWait}, reload.start_timeout);
   section.read("min_ready", DurationRule{}, reload.min_ready);
   section.read("drain_timeout", DurationRule{}, reload.drain_timeout);
   section.read("probe", ProbeRule{}, reload.probe);

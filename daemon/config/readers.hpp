@@ -51,6 +51,10 @@ void read_hang_timeout(const Section& group, milliseconds& hang_timeout);
 // user, group, nice, cpu_affinity, rlimits, environment and working_directory.
 void read_process(const Section& section, Group& group);
 
+// `tls`, of a group whose addresses are read: present where one of them is under TLS, and only
+// there.
+void read_tls(const Section& section, const Entry& group_entry, Group& group);
+
 // A path without NUL, relative to the file that says it.
 bool read_path(const Section& section, std::string_view key, std::filesystem::path& path);
 

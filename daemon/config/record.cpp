@@ -221,7 +221,47 @@ json::value write(const std::map<std::string, std::string>& environment) {
   return object;
 }
 
-constexpr std::array<Field<Group>, 18> kGroup = {{
+template <typename Rule, typename Out>
+void read_word(const json::value& value, Out& out) {
+  const auto word = Rule{}.parse(json::value_to<std::string>(value));
+  if (!word) throw std::runtime_error(word.problem());
+  out = *word;
+}
+
+constexpr std::array<Field<Tls::Identity>, 2> kIdentity = {
+    {{"certificate",
+      [](const json::value& value, Tls::Identity& out) { read(value, out.certificate); }},
+     {"key", [](const json::value& value, Tls::Identity& out) { read(value, out.key); }}}};
+
+void read(const json::value& value, std::vector<Tls::Identity>& out) {
+  for (const json::value& item : value.as_array()) read_fields(item, kIdentity, out.emplace_back());
+}
+
+constexpr std::array<Field<Tls>, 4> kTls = {
+    {{"certificates", [](const json::value& value, Tls& out) { read(value, out.certificates); }},
+     {"client_certificates",
+      [](const json::value& value, Tls& out) {
+        read_word<ClientCertificatesRule>(value, out.client_certificates);
+      }},
+     {"client_ca", [](const json::value& value, Tls& out) { read(value, out.client_ca); }},
+     {"min_version", [](const json::value& value, Tls& out) {
+        read_word<TlsVersionRule>(value, out.min_version);
+      }}}};
+
+// The paths alone: what the files hold stays out of records.
+json::value write(const Tls& tls) {
+  json::array certificates;
+  for (const Tls::Identity& identity : tls.certificates) {
+    certificates.push_back(json::object{{"certificate", identity.certificate.native()},
+                                        {"key", identity.key.native()}});
+  }
+  return json::object{{"certificates", std::move(certificates)},
+                      {"client_certificates", to_word(tls.client_certificates)},
+                      {"client_ca", tls.client_ca.native()},
+                      {"min_version", to_word(tls.min_version)}};
+}
+
+constexpr std::array<Field<Group>, 19> kGroup = {{
     {"name", [](const json::value& value, Group& out) { read(value, out.name); }},
     {"plugin", [](const json::value& value, Group& out) { read(value, out.plugin); }},
     {"listen", [](const json::value& value, Group& out) { read(value, out.listen); }},
@@ -243,6 +283,7 @@ constexpr std::array<Field<Group>, 18> kGroup = {{
     {"environment", [](const json::value& value, Group& out) { read(value, out.environment); }},
     {"working_directory",
      [](const json::value& value, Group& out) { read(value, out.working_directory); }},
+    {"tls", [](const json::value& value, Group& out) { read_fields(value, kTls, out.tls); }},
     {"dropped", [](const json::value& value, Group& out) { read(value, out.dropped); }},
 }};
 
@@ -270,6 +311,7 @@ json::value to_json(const Group& group) {
       {"environment", write(group.environment)},
       {"working_directory", group.working_directory.native()}};
   // Not for others: the fingerprints of older versions are to stay what they are.
+  if (group.tls.is_used()) object["tls"] = write(group.tls);
   if (group.dropped) object["dropped"] = true;
   return object;
 }

@@ -12,7 +12,6 @@ namespace appserver::config {
 namespace {
 
 constexpr std::size_t kMaxName = 32;
-constexpr std::uint32_t kMaxCount = 1024;
 
 // "My Plugin.so" is group "my-plugin".
 std::string group_name_of(const std::filesystem::path& plugin) {
@@ -49,7 +48,7 @@ Config single_plugin(const std::filesystem::path& plugin, const std::vector<std:
     problems.add(source.place,
                  wrong_value("the path of a plugin such as ./hello.so", plugin.native()).problem);
   }
-  if (count < 1 || count > kMaxCount) {
+  if (count < 1 || count > kMaxWorkers) {
     problems.add({"--count", 0, 0},
                  wrong_value(CountRule{}.expected(), std::to_string(count)).problem);
   }

@@ -16,7 +16,6 @@ namespace appserver::config {
 
 namespace {
 
-constexpr std::uint32_t kMaxCount = 1024;
 constexpr milliseconds kMaxDuration = std::chrono::hours(24 * 365);
 constexpr std::size_t kMaxGroupName = 32;
 
@@ -41,6 +40,8 @@ constexpr std::array<Unit, 9> kSizeUnits = {{{"TiB", 1ull << 40},
 constexpr std::array<std::string_view, 4> kLevels = {"debug", "info", "warning", "error"};
 constexpr std::array<std::string_view, 3> kFormats = {"text", "json", "journald"};
 constexpr std::array<std::string_view, 3> kInconclusive = {"continue", "rollback", "wait"};
+constexpr std::array<std::string_view, 3> kClientCertificates = {"none", "optional", "required"};
+constexpr std::array<std::string_view, 2> kTlsVersions = {"1.2", "1.3"};
 // `appserverctl reload WORD` means each of these already.
 constexpr std::array<std::string_view, 5> kReservedNames = {"abort", "confirm", "continue",
                                                             "status", "watch"};
@@ -170,13 +171,13 @@ Parsed<std::int64_t> IntegerRule::parse(std::string_view text) const {
 }
 
 std::string CountRule::expected() const {
-  return fmt::format("a number from 1 to {}, or auto", kMaxCount);
+  return fmt::format("a number from 1 to {}, or auto", kMaxWorkers);
 }
 
 Parsed<std::uint32_t> CountRule::parse(std::string_view text) const {
   if (text == "auto") return usable_processors();
   const auto number = whole_number<std::uint32_t>(text);
-  if (!number || *number < 1 || *number > kMaxCount) return wrong_value(expected(), text);
+  if (!number || *number < 1 || *number > kMaxWorkers) return wrong_value(expected(), text);
   return *number;
 }
 
@@ -201,6 +202,16 @@ Parsed<LogFormat> LogFormatRule::parse(std::string_view text) const {
 std::string InconclusiveRule::expected() const { return listed(kInconclusive, "or"); }
 Parsed<Inconclusive> InconclusiveRule::parse(std::string_view text) const {
   return parse_word<Inconclusive>(kInconclusive, text);
+}
+
+std::string ClientCertificatesRule::expected() const { return listed(kClientCertificates, "or"); }
+Parsed<ClientCertificates> ClientCertificatesRule::parse(std::string_view text) const {
+  return parse_word<ClientCertificates>(kClientCertificates, text);
+}
+
+std::string TlsVersionRule::expected() const { return listed(kTlsVersions, "or"); }
+Parsed<TlsVersion> TlsVersionRule::parse(std::string_view text) const {
+  return parse_word<TlsVersion>(kTlsVersions, text);
 }
 
 std::string TextRule::expected() const { return std::string(what); }
@@ -239,6 +250,13 @@ std::string_view to_word(Inconclusive policy) {
   return kInconclusive.at(static_cast<std::size_t>(policy));
 }
 
+std::string_view to_word(ClientCertificates wanted) {
+  return kClientCertificates.at(static_cast<std::size_t>(wanted));
+}
+std::string_view to_word(TlsVersion version) {
+  return kTlsVersions.at(static_cast<std::size_t>(version));
+}
+
 std::string to_text(milliseconds duration) {
   const auto value = static_cast<std::uint64_t>(duration.count());
   return value == 0 ? "0s" : scaled_text(kDurationUnits, value);
@@ -255,7 +273,7 @@ std::uint32_t usable_processors() {
   const int count = ::sched_getaffinity(0, sizeof set, &set) == 0
                         ? CPU_COUNT(&set)
                         : static_cast<int>(std::thread::hardware_concurrency());
-  return std::clamp<std::uint32_t>(static_cast<std::uint32_t>(std::max(count, 1)), 1, kMaxCount);
+  return std::clamp<std::uint32_t>(static_cast<std::uint32_t>(std::max(count, 1)), 1, kMaxWorkers);
 }
 
 bool is_group_name(std::string_view name) {

@@ -44,6 +44,12 @@ bool is_null_word(std::string_view text);
 
 // A rule has `expected()`, the noun for messages, and `parse()`, whose problem is a whole phrase.
 
+// Of one group.
+inline constexpr std::uint32_t kMaxWorkers = 1024;
+
+// Of a wait that may not be left out.
+inline constexpr milliseconds kShortestWait{1};
+
 // 500ms, 30s, 5m, 2h, 1d or 0; from `min` to 365d.
 struct DurationRule {
   milliseconds min{0};
@@ -105,6 +111,18 @@ struct InconclusiveRule {
   Parsed<Inconclusive> parse(std::string_view text) const;
 };
 
+// none, optional or required.
+struct ClientCertificatesRule {
+  std::string expected() const;
+  Parsed<ClientCertificates> parse(std::string_view text) const;
+};
+
+// 1.2 or 1.3.
+struct TlsVersionRule {
+  std::string expected() const;
+  Parsed<TlsVersion> parse(std::string_view text) const;
+};
+
 // Any text without NUL that is not empty; `what` is what it names ("a path").
 struct TextRule {
   std::string_view what;
@@ -127,6 +145,8 @@ struct ProbeRule {
 std::string_view to_word(LogLevel level);
 std::string_view to_word(LogFormat format);
 std::string_view to_word(Inconclusive policy);
+std::string_view to_word(ClientCertificates wanted);
+std::string_view to_word(TlsVersion version);
 
 // The shortest text that reads back as the same value: "90s", "10MiB".
 std::string to_text(milliseconds duration);

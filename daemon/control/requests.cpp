@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "control/json_reader.hpp"
+#include "control/json_writer.hpp"
 
 namespace appserver::control {
 
@@ -37,13 +38,8 @@ std::string read_group(const JsonReader& in, std::string_view what_for) {
   return group;
 }
 
-template <typename Value>
-json::value or_null(const std::optional<Value>& value) {
-  return value ? json::value(*value) : json::value(nullptr);
-}
-
-json::value or_null(const std::optional<std::chrono::milliseconds>& value) {
-  return value ? json::value(value->count()) : json::value(nullptr);
+std::optional<std::int64_t> count_of(const std::optional<std::chrono::milliseconds>& value) {
+  return value ? std::optional(value->count()) : std::nullopt;
 }
 
 }  // namespace
@@ -54,8 +50,8 @@ json::value to_json(const ReloadRequest& request) {
                       {"changed", request.changed},
                       {"dry_run", request.dry_run},
                       {"canary", or_null(request.canary)},
-                      {"hold_ms", or_null(request.hold)},
-                      {"confirm_within_ms", or_null(request.confirm_within)}};
+                      {"hold_ms", or_null(count_of(request.hold))},
+                      {"confirm_within_ms", or_null(count_of(request.confirm_within))}};
 }
 
 json::value to_json(const RollbackRequest& request) {

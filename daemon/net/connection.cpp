@@ -1,8 +1,11 @@
 #include "net/connection.hpp"
 
+#include <poll.h>
 #include <sys/socket.h>
 
+#include <boost/asio/post.hpp>
 #include <cerrno>
+#include <system_error>
 #include <utility>
 
 #include "net/peer_name.hpp"
@@ -16,8 +19,9 @@ constexpr std::size_t kMostSentKept = std::size_t{1} << 20;
 
 }  // namespace
 
-Connection::Connection(boost::asio::io_context& context, os::Fd socket)
-    : socket_(context.get_executor(), socket.get()) {
+Connection::Connection(boost::asio::io_context& context, os::Fd socket,
+                       std::unique_ptr<tls::Session> tls)
+    : socket_(context.get_executor(), socket.get()), tls_(std::move(tls)) {
   socket.release();
 }
 
@@ -25,40 +29,99 @@ void Connection::wait_for_input() {
   if (reading_) return;
   reading_ = true;
   ++outstanding_;
-  socket_.async_wait(socket_.wait_read, [this](const boost::system::error_code& error) {
+  const auto ready = [this](const boost::system::error_code& error) {
     reading_ = false;
     --outstanding_;
     if (!closed_ && !error) on_readable();
     settle();
-  });
+  };
+  if (tls_ && tls_->has_input()) {
+    // No event of the socket would tell.
+    boost::asio::post(socket_.get_executor(), [ready] { ready({}); });
+  } else if (tls_ && tls_->input_wants_output()) {
+    socket_.async_wait(socket_.wait_write, ready);
+  } else {
+    socket_.async_wait(socket_.wait_read, ready);
+  }
 }
 
 void Connection::wait_for_output() {
   if (writing_) return;
   writing_ = true;
   ++outstanding_;
-  socket_.async_wait(socket_.wait_write, [this](const boost::system::error_code& error) {
-    writing_ = false;
-    --outstanding_;
-    if (!closed_ && !error) on_writable();
-    settle();
-  });
+  const bool inverse = tls_ && tls_->output_wants_input();
+  socket_.async_wait(inverse ? socket_.wait_read : socket_.wait_write,
+                     [this](const boost::system::error_code& error) {
+                       writing_ = false;
+                       --outstanding_;
+                       if (!closed_ && !error) on_writable();
+                       settle();
+                     });
+}
+
+tls::Outcome Connection::shake_hands() {
+  if (is_secured()) return tls::Outcome::done;
+  const tls::Outcome outcome = tls_->handshake();
+  if (outcome == tls::Outcome::wants_input || outcome == tls::Outcome::wants_output) {
+    wait_for_input();
+  }
+  return outcome;
 }
 
 ssize_t Connection::receive(std::span<char> into) {
+  return tls_ ? receive_by_tls(into) : discard(into);
+}
+
+ssize_t Connection::receive_by_tls(std::span<char> into) {
+  std::size_t got = 0;
+  switch (tls_->read(into, got)) {
+    case tls::Outcome::done:
+      return static_cast<ssize_t>(got);
+    case tls::Outcome::ended:
+      return 0;
+    case tls::Outcome::failed:
+      errno = EPROTO;
+      return -1;
+    case tls::Outcome::wants_input:
+    case tls::Outcome::wants_output:
+      break;
+  }
+  errno = EAGAIN;
+  return -1;
+}
+
+std::string Connection::input_error(int error) const {
+  if (tls_ && !tls_->why().empty()) return tls_->why();
+  return std::generic_category().message(error);
+}
+
+ssize_t Connection::discard(std::span<char> into) {
   return os::retry_on_interrupt(
       [&] { return ::recv(socket_.native_handle(), into.data(), into.size(), MSG_DONTWAIT); });
 }
 
-bool Connection::has_unread_input() {
+bool Connection::has_unread_input() { return (tls_ && tls_->has_input()) || peek(); }
+
+bool Connection::peek() {
   char next = 0;
   return ::recv(socket_.native_handle(), &next, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
-void Connection::shut_down_sending() { ::shutdown(socket_.native_handle(), SHUT_WR); }
+Connection::Peer Connection::look_at_peer() {
+  pollfd look{socket_.native_handle(), POLLIN | POLLRDHUP, 0};
+  os::retry_on_interrupt([&] { return ::poll(&look, 1, 0); });
+  if ((look.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0) return Peer::ended;
+  return (look.revents & POLLIN) != 0 ? Peer::has_sent : Peer::silent;
+}
+
+void Connection::shut_down_sending() {
+  if (tls_) tls_->say_goodbye();
+  ::shutdown(socket_.native_handle(), SHUT_WR);
+}
 
 bool Connection::send_some(std::string_view data, std::size_t& sent) {
   sent = 0;
+  if (tls_) return send_some_by_tls(data, sent);
   const auto put = os::retry_on_interrupt([&] {
     return ::send(socket_.native_handle(), data.data(), data.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   });
@@ -68,6 +131,13 @@ bool Connection::send_some(std::string_view data, std::size_t& sent) {
     return true;
   }
   return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS;
+}
+
+bool Connection::send_some_by_tls(std::string_view data, std::size_t& sent) {
+  const tls::Outcome outcome = tls_->write(data, sent);
+  sent_ += sent;
+  errno = EPROTO;
+  return outcome != tls::Outcome::failed && outcome != tls::Outcome::ended;
 }
 
 bool Connection::flush(std::string_view more) {
@@ -105,8 +175,9 @@ std::string_view Connection::remote() {
   return remote_;
 }
 
-void Connection::close_socket() {
+void Connection::close_socket(Goodbye goodbye) {
   closed_ = true;
+  if (tls_ && goodbye == Goodbye::said && pending_output() == 0) tls_->say_goodbye();
   boost::system::error_code ignored;
   socket_.close(ignored);
 }

@@ -8,18 +8,21 @@
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "net/timer_wheel.hpp"
+#include "net/tls/session.hpp"
 #include "os/fd.hpp"
 
 namespace appserver::net {
 
 // Waits for readiness and reads by itself, into a buffer of the worker's, so that an idle
 // connection holds none and has no byte outside the kernel: that is what makes handing it over free
-// of races. Must not be destroyed while may_be_removed() is false: handlers will still run.
+// of races. Under TLS, whose state cannot be handed over, it may hold some. Must not be destroyed
+// while may_be_removed() is false: handlers will still run.
 class Connection : protected TimerWheel::Entry {
  public:
   bool is_closed() const { return closed_; }
@@ -29,7 +32,8 @@ class Connection : protected TimerWheel::Entry {
   std::size_t pending_output() const { return output_.size() - output_sent_; }
 
  protected:
-  Connection(boost::asio::io_context& context, os::Fd socket);
+  // `tls`: of this socket; null: bytes go as they are.
+  Connection(boost::asio::io_context& context, os::Fd socket, std::unique_ptr<tls::Session> tls);
 
   virtual void on_readable() = 0;
   virtual void on_writable() = 0;
@@ -39,9 +43,23 @@ class Connection : protected TimerWheel::Entry {
   void wait_for_input();
   void wait_for_output();
 
-  // As recv(2), over interruptions; -1 with EAGAIN where nothing has come.
+  // Bytes may go: without TLS from the start.
+  bool is_secured() const { return !tls_ || tls_->is_established(); }
+  // Goes on with TLS's handshake, to be called in on_readable() until `done`; where it wants more,
+  // that is waited for.
+  tls::Outcome shake_hands();
+
+  // As recv(2), over interruptions; -1 with EAGAIN where nothing has come. A failure of TLS is
+  // EPROTO, and input_error() says more.
   ssize_t receive(std::span<char> into);
+  // The same of bytes that nobody will look at, behind shut_down_sending().
+  ssize_t discard(std::span<char> into);
+  std::string input_error(int error) const;
   bool has_unread_input();
+  // Without taking anything that has come. `ended`: the peer sends no more, or the connection is
+  // broken; also behind bytes that nobody has read.
+  enum class Peer { silent, has_sent, ended };
+  Peer look_at_peer();
   // No more is sent: the peer reads an end behind what was sent before.
   void shut_down_sending();
 
@@ -53,9 +71,13 @@ class Connection : protected TimerWheel::Entry {
 
   std::string_view remote();
   int descriptor() { return socket_.native_handle(); }
+  // Null without TLS.
+  tls::Session* tls() const { return tls_.get(); }
+  std::unique_ptr<tls::Session> take_tls() { return std::move(tls_); }
 
   // Both end it for us: no wait of it calls on_readable() or on_writable() any more.
-  void close_socket();
+  enum class Goodbye { said, unsaid };  // of TLS: whether the peer is to see a regular end
+  void close_socket(Goodbye goodbye = Goodbye::said);
   // Out of epoll before anybody else can have the descriptor.
   os::Fd release_socket();
 
@@ -65,8 +87,12 @@ class Connection : protected TimerWheel::Entry {
 
  private:
   bool send_some(std::string_view data, std::size_t& sent);
+  bool send_some_by_tls(std::string_view data, std::size_t& sent);
+  ssize_t receive_by_tls(std::span<char> into);
+  bool peek();
 
   boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type> socket_;
+  std::unique_ptr<tls::Session> tls_;
   std::string output_;
   std::size_t output_sent_ = 0;
   std::string remote_;

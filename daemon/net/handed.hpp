@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
+#include "net/tls/session.hpp"
 #include "os/fd.hpp"
 
 namespace appserver::net {
@@ -22,6 +24,8 @@ struct Handed {
   // Of WebSockets:
   std::string subprotocol{};
   bool deflate = false;  // compression was agreed on
+  // Between the servers of one worker only: what has one does not go to another.
+  std::unique_ptr<tls::Session> tls{};
 };
 
 }  // namespace appserver::net

@@ -1,5 +1,6 @@
 #include "net/http_connection.hpp"
 
+#include <boost/asio/post.hpp>
 #include <cerrno>
 #include <utility>
 
@@ -12,11 +13,16 @@ namespace {
 // (mod_reqtimeout's MinRate).
 constexpr std::uint64_t kMinBodyRate = 500;  // bytes a second
 
+// How often a client is looked at that has sent its next request already: its bytes stay unread, so
+// that waiting for more would end at once, again and again.
+constexpr milliseconds kLookAgain{1'000};
+
 }  // namespace
 
 HttpConnection::HttpConnection(HttpServer& server, std::uint32_t index, os::Fd socket,
-                               std::string received, std::shared_ptr<const StreamListener> listener)
-    : Connection(server.context_, std::move(socket)),
+                               std::string received, std::shared_ptr<const StreamListener> listener,
+                               std::unique_ptr<tls::Session> tls)
+    : Connection(server.context_, std::move(socket), std::move(tls)),
       server_(server),
       listener_(std::move(listener)),
       input_(std::move(received)),
@@ -56,7 +62,7 @@ void HttpConnection::turn(std::string_view data) {
 bool HttpConnection::may_begin_request() const {
   const bool full = pending_output() + server_.cork_.size() >= HttpServer::kMaxPendingOutput;
   // What comes after a handover belongs to the successor; a body that has begun is finished here.
-  const bool successors = server_.sink_ != nullptr && !in_body_;
+  const bool successors = moves() && !in_body_;
   return exchange_ == 0 && !close_when_sent_ && !aborted_ && !is_closed() && !full && !successors;
 }
 
@@ -103,10 +109,11 @@ http::Progress HttpConnection::read_request(std::string_view& data) {
 void HttpConnection::hand_to_plugin(http::Request& request) {
   const appserver_exchange exchange = server_.table_.next_id(index_);
   exchange_ = exchange;
-  deferred_ = streaming_ = false;
+  deferred_ = streaming_ = told_gone_ = false;
   answer_to_ = {request.view.version, request.keep_alive, request.head_method};
   const std::string_view peer = remote();
   request.view.remote = {peer.data(), peer.size()};
+  request.view.tls = tls() != nullptr ? &tls()->info() : nullptr;
   server_.page_.in_flight.add();
   // One look at the clock a request: the next of a batch begins where the last one's answer ended.
   began_ = server_.answered_at_ ? *server_.answered_at_ : std::chrono::steady_clock::now();
@@ -136,12 +143,14 @@ bool HttpConnection::begins_websocket(http::Request& request, std::string_view b
 void HttpConnection::upgrade(http::Request& request, std::string_view behind) {
   const std::string peer(remote());
   request.view.remote = {peer.data(), peer.size()};
+  request.view.tls = tls() != nullptr ? &tls()->info() : nullptr;
   server_.wheel_.clear(*this);
   Handed moved;
   moved.received = std::string(behind);
   moved.unsent = take_output() + std::exchange(server_.cork_, {});
   moved.listener = listener_->text;
   moved.kind = Handed::Kind::websocket;
+  moved.tls = take_tls();
   moved.connection = release_socket();
   server_.on_upgrade_(std::move(moved), listener_, request.view);
   server_.connection_ended();
@@ -170,7 +179,7 @@ void HttpConnection::refuse(const http::Refusal& refusal) {
 std::string& HttpConnection::out() { return in_turn_ ? server_.cork_ : output(); }
 
 const http::AnswerTo& HttpConnection::current_answer_to() {
-  if (server_.polite_drain_) answer_to_.keep_alive = false;
+  if (ends_politely()) answer_to_.keep_alive = false;
   return answer_to_;
 }
 
@@ -300,8 +309,9 @@ void HttpConnection::next_wait() {
     return;
   } else if (exchange_ != 0) {
     server_.wheel_.clear(*this);
+    watch_client();
     return;
-  } else if (server_.sink_ && !in_body_) {
+  } else if (moves() && !in_body_) {
     move_to_successor();
     return;
   } else if (!input_.empty() && !reader_) {
@@ -313,9 +323,32 @@ void HttpConnection::next_wait() {
   set_timeout();
 }
 
+void HttpConnection::watch_client() {
+  if (!told_gone_ && server_.handler_.wants_client_gone()) wait_for_input();
+}
+
+// While an exchange is open.
+void HttpConnection::look_at_client() {
+  if (told_gone_ || pending_output() > 0 || !server_.handler_.wants_client_gone()) return;
+  switch (look_at_peer()) {
+    case Peer::silent:
+      wait_for_input();
+      break;
+    case Peer::has_sent:
+      server_.wheel_.set(*this, kLookAgain);
+      break;
+    case Peer::ended:
+      told_gone_ = true;
+      server_.handler_.on_client_gone(exchange_);
+      break;
+  }
+}
+
 void HttpConnection::set_timeout() {
   const HttpLimits& limits = server_.limits_;
-  if (pending_output() > 0) {
+  if (!is_secured()) {
+    if (!std::exchange(timing_request_, true)) server_.wheel_.set(*this, limits.header_timeout);
+  } else if (pending_output() > 0) {
     // Only what the client takes counts, not what is added for it.
     if (std::exchange(timing_output_, true)) return;
     timing_request_ = false;
@@ -325,15 +358,16 @@ void HttpConnection::set_timeout() {
     body_seen_ = reader_->body_received();
     server_.wheel_.set(*this, limits.header_timeout);
   } else {
-    server_.wheel_.set(*this, server_.polite_drain_ ? HttpServer::kLinger : limits.idle_timeout);
+    server_.wheel_.set(*this, ends_politely() ? HttpServer::kLinger : limits.idle_timeout);
   }
 }
 
 void HttpConnection::on_timeout() {
-  if (lingering_ || pending_output() > 0) {
+  if (!is_secured() || lingering_ || pending_output() > 0) {
     close();
   } else if (exchange_ != 0) {
     // The plugin takes the time it needs; its answer sets the next timeout.
+    look_at_client();
   } else if (in_body_) {
     const std::uint64_t received = reader_->body_received();
     const auto seconds =
@@ -358,16 +392,40 @@ void HttpConnection::on_timeout() {
 
 void HttpConnection::end_if_idle() {
   // A request that came in this very moment is served: only a silent connection is ended.
-  if (!has_unread_input()) close();
+  if (!has_unread_input()) {
+    close();
+  } else if (tls() != nullptr) {
+    // It may be no part of a request, and then nothing else would set a timeout.
+    server_.wheel_.set(*this, HttpServer::kLinger);
+  }
+}
+
+void HttpConnection::go_on_with_handshake() {
+  const tls::Outcome outcome = shake_hands();
+  if (outcome == tls::Outcome::done) {
+    timing_request_ = false;
+    next_wait();
+  } else if (outcome == tls::Outcome::failed) {
+    server_.page_.refused.add();
+    close();
+  }
 }
 
 void HttpConnection::on_readable() {
+  if (!is_secured()) {
+    go_on_with_handshake();
+    return;
+  }
   if (lingering_) {
     discard_input();
     return;
   }
+  if (exchange_ != 0) {
+    look_at_client();
+    return;
+  }
   // A wait from before the connection became busy: what has come is read when its turn is.
-  if (exchange_ != 0 || pending_output() > 0 || close_when_sent_) return;
+  if (pending_output() > 0 || close_when_sent_) return;
   auto& scratch = server_.scratch_;
   const auto got = receive(scratch);
   if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
@@ -394,7 +452,7 @@ void HttpConnection::on_writable() {
 }
 
 void HttpConnection::end_after_answer() {
-  if (!refused_ && !server_.polite_drain_ && input_.empty() && !has_unread_input()) {
+  if (!refused_ && !ends_politely() && input_.empty() && !has_unread_input()) {
     close();
     return;
   }
@@ -408,7 +466,7 @@ void HttpConnection::end_after_answer() {
 
 void HttpConnection::discard_input() {
   auto& scratch = server_.scratch_;
-  const auto got = receive(scratch);
+  const auto got = discard(scratch);
   if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))) {
     wait_for_input();
     return;
@@ -433,7 +491,15 @@ void HttpConnection::move_to_successor() {
 void HttpConnection::close() {
   if (is_closed()) return;
   server_.wheel_.clear(*this);
-  close_socket();
+  const bool untold = exchange_ != 0 && (deferred_ || streaming_) && !told_gone_;
+  if (untold && server_.handler_.wants_client_gone()) {
+    // Not in the midst of this turn.
+    boost::asio::post(server_.context_, [&handler = server_.handler_, gone = exchange_] {
+      handler.on_client_gone(gone);
+    });
+  }
+  // An answer that is cut must not look whole.
+  close_socket(aborted_ || exchange_ != 0 ? Goodbye::unsaid : Goodbye::said);
   forget_exchange();
   server_.connection_ended();
 }

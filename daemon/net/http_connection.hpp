@@ -16,7 +16,7 @@ namespace appserver::net {
 class HttpConnection final : public Connection {
  public:
   HttpConnection(HttpServer& server, std::uint32_t index, os::Fd socket, std::string received,
-                 std::shared_ptr<const StreamListener> listener);
+                 std::shared_ptr<const StreamListener> listener, std::unique_ptr<tls::Session> tls);
 
   void begin();
   // A turn that no socket event began: an answer came from outside, or the drain began.
@@ -42,6 +42,7 @@ class HttpConnection final : public Connection {
   void on_timeout() override;
   void on_readable() override;
   void on_writable() override;
+  void go_on_with_handshake();
   void turn(std::string_view data);
   void process(std::string_view data);
   bool may_begin_request() const;
@@ -60,10 +61,17 @@ class HttpConnection final : public Connection {
   std::int32_t append_piece(std::string_view piece);
   void flush_turn();
   void next_wait();
+  void watch_client();
+  void look_at_client();
   void set_timeout();
   void end_after_answer();
   void discard_input();
   void end_if_idle();
+  // Its state under TLS is this process's: such a connection is served here until it can end.
+  bool moves() const { return server_.sink_ != nullptr && tls() == nullptr; }
+  bool ends_politely() const {
+    return server_.polite_drain_ || (server_.sink_ != nullptr && tls() != nullptr);
+  }
   void move_to_successor();
   void close();
   void settle() override;
@@ -83,11 +91,12 @@ class HttpConnection final : public Connection {
   bool deferred_ = false;
   bool streaming_ = false;
   bool in_body_ = false;
-  bool timing_request_ = false;  // the wheel holds the limit of the head or the body at hand
+  bool timing_request_ = false;  // the wheel holds the limit of the handshake, head or body at hand
   bool close_when_sent_ = false;
   bool lingering_ = false;
   bool refused_ = false;
   bool aborted_ = false;
+  bool told_gone_ = false;  // of the exchange
 };
 
 }  // namespace appserver::net

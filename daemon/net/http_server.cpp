@@ -27,12 +27,14 @@ HttpServer::HttpServer(boost::asio::io_context& context, const HttpLimits& limit
 HttpServer::~HttpServer() = default;
 
 void HttpServer::serve(os::Fd connection, std::string received,
-                       std::shared_ptr<const StreamListener> listener) {
+                       std::shared_ptr<const StreamListener> listener,
+                       std::unique_ptr<tls::Session> tls) {
   // The socket closes with `connection`: max_connections is far below this bound.
   if (table_.is_full()) return;
   HttpConnection& made = table_.add([&](std::uint32_t index) {
     return std::make_unique<HttpConnection>(*this, index, std::move(connection),
-                                            std::move(received), std::move(listener));
+                                            std::move(received), std::move(listener),
+                                            std::move(tls));
   });
   page_.connections.add();
   made.begin();
@@ -61,6 +63,10 @@ void HttpServer::hand_over(Sink sink) {
     // was given.
     if (!sink_ || connection.busy() || connection.is_scheduled() || connection.lingering_ ||
         connection.close_when_sent_) {
+      return;
+    }
+    if (!connection.moves()) {
+      connection.set_timeout();
       return;
     }
     connection.move_to_successor();

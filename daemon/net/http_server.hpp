@@ -41,6 +41,12 @@ class RequestHandler {
   virtual void on_request(appserver_exchange exchange, const appserver_http_request& request) = 0;
   // An exchange that outlived its on_request has its answer, or its connection is gone.
   virtual void on_exchange_end(appserver_exchange exchange) = 0;
+
+  // Whether it wants to know, for exchanges that outlive their on_request, that nobody waits for
+  // the answer any more: each is told once, from the loop, and lives on where the client has closed
+  // its sending half only. The connection is watched for it.
+  virtual bool wants_client_gone() const { return false; }
+  virtual void on_client_gone(appserver_exchange exchange) { static_cast<void>(exchange); }
 };
 
 class HttpConnection;
@@ -63,9 +69,10 @@ class HttpServer final {
 
   // Serves a connected, non-blocking stream socket. `received`: bytes that were read from it
   // already, by a predecessor. `listener`: where WebSockets may begin on it; null where they may
-  // not.
+  // not. `tls`: of this socket, its handshake still to come; null without TLS.
   void serve(os::Fd connection, std::string received = {},
-             std::shared_ptr<const StreamListener> listener = nullptr);
+             std::shared_ptr<const StreamListener> listener = nullptr,
+             std::unique_ptr<tls::Session> tls = nullptr);
 
   // Called with each connection that becomes a WebSocket, by a request that is valid during the
   // call: `connection.received` is what came behind it, `unsent` holds answers to requests before
@@ -83,7 +90,8 @@ class HttpServer final {
   void tick();
 
   // From now on each connection goes to `sink` as soon as nothing is in flight on it, with the
-  // bytes read ahead. The sink may call drain_politely() and serve(): the handover is over then.
+  // bytes read ahead; one under TLS ends as drain_politely() says. The sink may call
+  // drain_politely() and serve(): the handover is over then.
   using Sink = std::function<void(Handed connection)>;
   void hand_over(Sink sink);
 

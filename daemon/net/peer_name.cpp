@@ -8,7 +8,6 @@
 #include <array>
 
 namespace appserver::net {
-namespace {
 
 std::string name_of(const sockaddr_storage& address) {
   std::array<char, INET6_ADDRSTRLEN> text{};
@@ -28,8 +27,6 @@ std::string name_of(const sockaddr_storage& address) {
   }
   return "unix";
 }
-
-}  // namespace
 
 std::string peer_name(int socket) {
   sockaddr_storage address{};

@@ -1,6 +1,8 @@
 // The ends of a connection, as plugins and logs are told.
 #pragma once
 
+#include <sys/socket.h>
+
 #include <string>
 
 namespace appserver::net {
@@ -10,5 +12,7 @@ namespace appserver::net {
 std::string peer_name(int socket);
 // Alike for our end.
 std::string local_name(int socket);
+// Of an address.
+std::string name_of(const sockaddr_storage& address);
 
 }  // namespace appserver::net

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <system_error>
 #include <utility>
 
 #include "net/peer_name.hpp"
@@ -15,25 +14,16 @@ namespace appserver::net {
 using stream::Cut;
 using stream::Framing;
 
-namespace {
-
-// A message that comes more slowly than this is a peer that holds a connection on purpose.
-constexpr std::uint64_t kMinMessageRate = 500;  // bytes a second
-
-std::string describe_error(int error) { return std::generic_category().message(error); }
-
-}  // namespace
-
 StreamConnection::StreamConnection(StreamServer& server, std::uint32_t index, Handed moved,
                                    std::shared_ptr<const StreamListener> listener)
-    : Connection(server.context_, std::move(moved.connection)),
+    : Connection(server.context_, std::move(moved.connection), std::move(moved.tls)),
       server_(server),
       listener_(std::move(listener)),
       input_(std::move(moved.received)),
       id_(server.table_.next_id(index)),
       index_(index),
       paused_(moved.paused),
-      politely_(server.polite_drain_) {
+      politely_(server.polite_drain_ || (server.sink_ != nullptr && tls() != nullptr)) {
   output() = std::move(moved.unsent);
   if (moved.kind != Handed::Kind::websocket) return;
   websocket_ = std::make_unique<websocket::Session>(server.limits_.max_message,
@@ -43,6 +33,27 @@ StreamConnection::StreamConnection(StreamServer& server, std::uint32_t index, Ha
 }
 
 void StreamConnection::begin(bool adopted, const std::string& state) {
+  if (is_secured()) {
+    welcome(adopted, state);
+  } else {
+    wait_for_input();
+    set_timeout();
+  }
+  settle();
+}
+
+void StreamConnection::go_on_with_handshake() {
+  const tls::Outcome outcome = shake_hands();
+  if (outcome == tls::Outcome::done) {
+    timing_message_ = false;
+    welcome(false, {});
+  } else if (outcome == tls::Outcome::failed) {
+    server_.page_.refused.add();
+    finish(APPSERVER_CLOSED_FAILURE, input_error(0));
+  }
+}
+
+void StreamConnection::welcome(bool adopted, const std::string& state) {
   in_turn_ = true;
   server_.cork_.clear();
   known_ = adopted ? server_.handler_.on_adopt(id_, state) : server_.handler_.on_connect(id_);
@@ -51,7 +62,6 @@ void StreamConnection::begin(bool adopted, const std::string& state) {
   if (!known_ && websocket_) start_closing(websocket::kGoingAway, {});
   if (unsent() >= server_.limits_.send_buffer) full_ = true;
   turn({});
-  settle();
 }
 
 void StreamConnection::run_scheduled() {
@@ -82,7 +92,7 @@ void StreamConnection::turn(std::span<char> data) {
   server_.cork_.clear();
   if (server_.cork_.capacity() > 2 * server_.limits_.send_buffer) std::string().swap(server_.cork_);
   if (error != 0) {
-    finish(APPSERVER_CLOSED_FAILURE, describe_error(error));
+    finish(APPSERVER_CLOSED_FAILURE, input_error(error));
   } else if (aborted_) {
     cut();
   } else {
@@ -253,6 +263,7 @@ void StreamConnection::describe(appserver_connection_info& info) {
   facts.bytes_out = sent_;
   facts.unsent = unsent();
   if (websocket_) facts.subprotocol = view(websocket_->subprotocol);
+  if (tls() != nullptr && is_secured()) facts.tls = &tls()->info();
   std::memcpy(&info, &facts, facts.size);
 }
 
@@ -310,73 +321,11 @@ void StreamConnection::next_wait() {
   set_timeout();
 }
 
-void StreamConnection::set_timeout() {
-  const StreamLimits& limits = server_.limits_;
-  if (pending_output() > 0) {
-    // Only what the peer takes counts, not what is added for it.
-    if (std::exchange(timing_output_, true)) return;
-    timing_message_ = timing_close_ = false;
-    server_.wheel_.set(*this, limits.send_timeout);
-  } else if (awaits_close()) {
-    if (std::exchange(timing_close_, true)) return;
-    server_.wheel_.set(*this, StreamServer::kCloseTimeout);
-  } else if (has_message_under_way()) {
-    if (std::exchange(timing_message_, true)) return;
-    received_before_ = received_;
-    server_.wheel_.set(*this, limits.message_timeout);
-  } else if (websocket_) {
-    const milliseconds quiet = quiet_time();
-    if (quiet == milliseconds::max()) {
-      server_.wheel_.clear(*this);
-    } else {
-      server_.wheel_.set(*this, quiet);
-    }
-  } else if (politely_) {
-    server_.wheel_.set(*this, StreamServer::kLinger);
-  } else if (limits.idle_timeout.count() > 0 && !paused_) {
-    server_.wheel_.set(*this, limits.idle_timeout);
-  } else {
-    server_.wheel_.clear(*this);
-  }
-}
-
-void StreamConnection::on_timeout() {
-  if (lingering_ || (pending_output() == 0 && awaits_close())) {
-    finish(reason_, why_);
-  } else if (pending_output() > 0) {
-    finish(APPSERVER_CLOSED_TIMEOUT, "the peer takes no bytes of what is sent");
-  } else if (has_message_under_way()) {
-    on_slow_message();
-  } else if ((!websocket_ || !paused_) && has_unread_input()) {
-    // What came in this very moment is served.
-    set_timeout();
-  } else if (websocket_) {
-    on_quiet();
-  } else if (politely_) {
-    reason_ = APPSERVER_CLOSED_DRAINED;
-    linger();
-  } else {
-    finish(APPSERVER_CLOSED_TIMEOUT, "nothing was sent or received for limits.stream_idle_timeout");
-  }
-  settle();
-}
-
-bool StreamConnection::has_message_under_way() const {
-  return !paused_ && (seen_ > 0 || !at_boundary());
-}
-
-void StreamConnection::on_slow_message() {
-  timing_message_ = false;
-  const auto seconds =
-      static_cast<std::uint64_t>(server_.limits_.message_timeout.count()) / 1000 + 1;
-  if (received_ - received_before_ >= kMinMessageRate * seconds) {
-    set_timeout();
-  } else {
-    finish(APPSERVER_CLOSED_TIMEOUT, "a message came too slowly");
-  }
-}
-
 void StreamConnection::on_readable() {
+  if (!is_secured()) {
+    go_on_with_handshake();
+    return;
+  }
   if (lingering_) {
     discard_input();
     return;
@@ -390,7 +339,7 @@ void StreamConnection::on_readable() {
     return;
   }
   if (got < 0) {
-    finish(APPSERVER_CLOSED_FAILURE, describe_error(errno));
+    finish(APPSERVER_CLOSED_FAILURE, input_error(errno));
     return;
   }
   if (got == 0 && awaits_close()) {
@@ -431,7 +380,7 @@ void StreamConnection::linger() {
 }
 
 void StreamConnection::discard_input() {
-  const ssize_t got = receive(server_.scratch_);
+  const ssize_t got = discard(server_.scratch_);
   if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))) {
     wait_for_input();
     return;
@@ -446,8 +395,8 @@ void StreamConnection::move_or_stay() {
 
 bool StreamConnection::move_to_successor() {
   if (stays_ || is_ending() || !at_boundary()) return false;
-  const bool piped = pipe_to_ != 0 || piped_from_ != 0;
-  auto state = piped ? std::nullopt : server_.handler_.on_handover(id_);
+  const bool bound_here = tls() != nullptr || pipe_to_ != 0 || piped_from_ != 0;
+  auto state = bound_here ? std::nullopt : server_.handler_.on_handover(id_);
   if (!state || is_ending()) {
     stays_ = true;
     end_politely();
@@ -503,7 +452,7 @@ void StreamConnection::cut() {
 void StreamConnection::finish(std::uint32_t reason, std::string_view text) {
   if (is_closed()) return;
   server_.wheel_.clear(*this);
-  close_socket();
+  close_socket(aborted_ ? Goodbye::unsaid : Goodbye::said);
   reason_ = reason;
   why_ = text;
   forget();

@@ -20,7 +20,7 @@ class StreamConnection final : public Connection {
   StreamConnection(StreamServer& server, std::uint32_t index, Handed moved,
                    std::shared_ptr<const StreamListener> listener);
 
-  // The first turn; `adopted`: it is a predecessor's.
+  // The first turn, behind the handshake under TLS; `adopted`: it is a predecessor's.
   void begin(bool adopted, const std::string& state);
   // The same, of one that asks for a WebSocket; both are of one request, valid during the call.
   void open(const appserver_http_request& request, const websocket::UpgradeRequest& fields);
@@ -55,6 +55,9 @@ class StreamConnection final : public Connection {
   void on_readable() override;
   void on_writable() override;
   void on_timeout() override;
+  void go_on_with_handshake();
+  // Of the plugin; then the first turn.
+  void welcome(bool adopted, const std::string& state);
   void turn(std::span<char> data);
   void process(std::span<char>& data);
   void process_messages(std::string_view& data);
@@ -115,7 +118,7 @@ class StreamConnection final : public Connection {
   bool paused_ = false;
   bool full_ = false;
   bool said_full_ = false;
-  bool timing_message_ = false;  // the wheel holds the limit of the message at hand
+  bool timing_message_ = false;  // the wheel holds the limit of the handshake or message at hand
   bool timing_close_ = false;    // ... of the peer's answer to our close frame
   bool answered_ = false;        // something was sent in the turn at hand
   bool politely_ = false;

@@ -1,9 +1,11 @@
 // Where a connection came in.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "net/stream/framing.hpp"
+#include "net/tls/context.hpp"
 
 namespace appserver::net {
 
@@ -13,7 +15,9 @@ struct StreamListener {
   stream::Framing framing = stream::Framing::raw;
   // Of listeners that begin with HTTP:
   bool begins_with_http = false;
-  bool only_websockets = false;  // ws: any other request is refused
+  bool only_websockets = false;              // ws: any other request is refused
+  std::shared_ptr<const tls::Server> tls{};  // null: none
+  bool is_udp = false;                       // no connections at all
 };
 
 }  // namespace appserver::net

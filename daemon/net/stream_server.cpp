@@ -35,9 +35,11 @@ StreamConnection* StreamServer::add(Handed moved, std::shared_ptr<const StreamLi
   return &made;
 }
 
-void StreamServer::serve(os::Fd connection, std::shared_ptr<const StreamListener> listener) {
+void StreamServer::serve(os::Fd connection, std::shared_ptr<const StreamListener> listener,
+                         std::unique_ptr<tls::Session> tls) {
   Handed fresh;
   fresh.connection = std::move(connection);
+  fresh.tls = std::move(tls);
   if (StreamConnection* const made = add(std::move(fresh), std::move(listener)))
     made->begin(false, {});
 }

@@ -89,7 +89,8 @@ class StreamServer final {
   StreamServer& operator=(const StreamServer&) = delete;
 
   // Serves a connected, non-blocking stream socket.
-  void serve(os::Fd connection, std::shared_ptr<const StreamListener> listener);
+  void serve(os::Fd connection, std::shared_ptr<const StreamListener> listener,
+             std::unique_ptr<tls::Session> tls = nullptr);
   // Goes on with one that asks for a WebSocket, by a well-formed request (websocket/upgrade.hpp).
   void open_websocket(Handed moved, std::shared_ptr<const StreamListener> listener,
                       const appserver_http_request& request);

@@ -32,8 +32,12 @@ Fd make_memfd(const char* name) {
 }  // namespace
 
 Fd make_sealed_memfd(const char* name, std::string_view content) {
+  return make_sealed_memfd(name, std::initializer_list<std::string_view>{content});
+}
+
+Fd make_sealed_memfd(const char* name, std::initializer_list<std::string_view> parts) {
   Fd file = make_memfd(name);
-  write_all(file.get(), content);
+  for (const std::string_view part : parts) write_all(file.get(), part);
   check(::fcntl(file.get(), F_ADD_SEALS, kContentSeals | F_SEAL_SEAL), "fcntl({}, F_ADD_SEALS)",
         name);
   return file;
@@ -46,11 +50,16 @@ Fd make_shared_memfd(const char* name, std::size_t size) {
   return file;
 }
 
-std::string read_sealed_memfd(int fd, std::size_t limit) {
+std::size_t check_sealed_memfd(int fd, std::size_t limit) {
   const std::size_t size = sealed_size(fd, kContentSeals);
   if (size > limit) {
     throw std::length_error(fmt::format("a memory file of {} bytes, over {}", size, limit));
   }
+  return size;
+}
+
+std::string read_sealed_memfd(int fd, std::size_t limit) {
+  const std::size_t size = check_sealed_memfd(fd, limit);
   std::string content(size, '\0');
   std::size_t done = 0;
   while (done < size) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,10 +14,15 @@ namespace appserver::os {
 
 // A memory file with this content that nobody can change any more.
 Fd make_sealed_memfd(const char* name, std::string_view content);
+Fd make_sealed_memfd(const char* name, std::initializer_list<std::string_view> parts);
 
 // A zeroed memory file of `size` bytes whose size nobody can change, so that a mapping of it can
 // never fault.
 Fd make_shared_memfd(const char* name, std::size_t size);
+
+// The size of a sealed memory file, without a look at its content. Throws where it is none, is not
+// sealed against changes, or is over `limit`. Never blocks, whatever the descriptor is.
+std::size_t check_sealed_memfd(int fd, std::size_t limit);
 
 // All of a sealed memory file. Throws where it is not sealed against changes or is over `limit`.
 std::string read_sealed_memfd(int fd, std::size_t limit);

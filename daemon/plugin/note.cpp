@@ -12,7 +12,7 @@
 namespace appserver::plugin {
 namespace {
 
-[[noreturn]] void throw_corrupt(std::string_view what) {
+[[noreturn]] void throw_corrupt_note(std::string_view what) {
   throw BadPlugin(
       fmt::format("its {} note is corrupt: {}; build it again", APPSERVER_NOTE_SECTION, what));
 }
@@ -28,12 +28,12 @@ template <std::size_t Size>
 std::string_view terminated(const char (&field)[Size], const char* what) {
   const std::string_view all(field, Size);
   const auto end = all.find('\0');
-  if (end == std::string_view::npos) throw_corrupt(fmt::format("its {} has no end", what));
+  if (end == std::string_view::npos) throw_corrupt_note(fmt::format("its {} has no end", what));
   const auto value = all.substr(0, end);
   const bool printable =
       std::all_of(value.begin(), value.end(), [](char c) { return c > ' ' && c <= '~'; });
   if (value.empty() || !printable)
-    throw_corrupt(fmt::format("its {} is empty or not plain text", what));
+    throw_corrupt_note(fmt::format("its {} is empty or not plain text", what));
   return value;
 }
 
@@ -84,15 +84,15 @@ Abi read_abi(std::span<const std::byte> body) {
   // Another ABI may have another layout behind these first fields, and is to be refused by its
   // number.
   constexpr std::size_t kPrefix = offsetof(appserver_note_body, flags);
-  if (body.size() < kPrefix) throw_corrupt("it is too short");
+  if (body.size() < kPrefix) throw_corrupt_note("it is too short");
   const auto note = copy(body);
-  if (note.magic != APPSERVER_NOTE_MAGIC) throw_corrupt("it has the wrong magic number");
+  if (note.magic != APPSERVER_NOTE_MAGIC) throw_corrupt_note("it has the wrong magic number");
   return {note.abi_major, note.abi_minor};
 }
 
 PluginNote parse_note(std::span<const std::byte> body) {
   const auto note = copy(body);
-  if (note.size < sizeof(note) || note.size > body.size()) throw_corrupt("its size is wrong");
+  if (note.size < sizeof(note) || note.size > body.size()) throw_corrupt_note("its size is wrong");
   const auto name = terminated(note.name, "name");
   check_name(name);
   return {std::string(name),

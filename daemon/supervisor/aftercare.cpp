@@ -6,13 +6,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "supervisor/clock.hpp"
+
 namespace appserver::supervisor {
 
 using control::RolloutResult;
 
 namespace {
-
-Time now() { return std::chrono::steady_clock::now(); }
 
 // What the release before has to run ran already.
 bool was_idle(const Rollout::End& end) {

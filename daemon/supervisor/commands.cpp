@@ -11,7 +11,7 @@
 namespace appserver::supervisor {
 
 using control::RolloutResult;
-using Kind = RolloutRequest::Kind;
+using RequestKind = RolloutRequest::Kind;
 
 namespace {
 
@@ -19,7 +19,8 @@ std::string describe_peer(const control::Peer& peer) {
   return fmt::format("appserverctl (uid {}, pid {})", peer.uid, peer.pid);
 }
 
-RolloutRequest make_request(Kind kind, const control::Peer& peer, std::vector<std::string> groups) {
+RolloutRequest make_request(RequestKind kind, const control::Peer& peer,
+                            std::vector<std::string> groups) {
   RolloutRequest request;
   request.kind = kind;
   request.groups = std::move(groups);
@@ -72,7 +73,7 @@ control::Status Supervisor::status() {
 
 void Supervisor::reload(control::ReloadRequest request, control::Peer peer,
                         std::shared_ptr<control::EventStream> events) {
-  RolloutRequest rollout = make_request(Kind::reload, peer, std::move(request.groups));
+  RolloutRequest rollout = make_request(RequestKind::reload, peer, std::move(request.groups));
   rollout.force = request.force;
   rollout.changed = request.changed;
   rollout.dry_run = request.dry_run;
@@ -84,14 +85,14 @@ void Supervisor::reload(control::ReloadRequest request, control::Peer peer,
 
 void Supervisor::restart(control::RestartRequest request, control::Peer peer,
                          std::shared_ptr<control::EventStream> events) {
-  RolloutRequest rollout = make_request(Kind::reload, peer, {std::move(request.group)});
+  RolloutRequest rollout = make_request(RequestKind::reload, peer, {std::move(request.group)});
   rollout.force = true;
   rollouts_->ask(std::move(rollout), std::move(events));
 }
 
 void Supervisor::rollback(control::RollbackRequest request, control::Peer peer,
                           std::shared_ptr<control::EventStream> events) {
-  RolloutRequest rollout = make_request(Kind::rollback, peer, {});
+  RolloutRequest rollout = make_request(RequestKind::rollback, peer, {});
   if (request.group) rollout.groups = {*request.group};
   rollout.to = request.to;
   rollout.dry_run = request.dry_run;
@@ -100,7 +101,7 @@ void Supervisor::rollback(control::RollbackRequest request, control::Peer peer,
 
 void Supervisor::scale(control::ScaleRequest request, control::Peer peer,
                        std::shared_ptr<control::EventStream> events) {
-  RolloutRequest rollout = make_request(Kind::scale, peer, {std::move(request.group)});
+  RolloutRequest rollout = make_request(RequestKind::scale, peer, {std::move(request.group)});
   rollout.count = request.count;
   rollouts_->ask(std::move(rollout), std::move(events));
 }

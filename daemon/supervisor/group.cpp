@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "os/message_socket.hpp"
+#include "supervisor/clock.hpp"
 #include "supervisor/probe.hpp"
 
 namespace appserver::supervisor {
@@ -65,8 +66,6 @@ std::string describe_end(const WorkerView& view, const WorkerEnd& end, const std
 // Ten ticks of a worker's loop.
 constexpr milliseconds kMaxHeartbeatAge{1'000};
 
-Time now() { return std::chrono::steady_clock::now(); }
-
 }  // namespace
 
 Group::Group(const SpawnContext& context, GroupReleasePtr release, config::LogLevel log_level,
@@ -80,6 +79,7 @@ Group::Group(const SpawnContext& context, GroupReleasePtr release, config::LogLe
       timer_(context.io),
       health_timer_(context.io) {
   make_room(committed_->config.count);
+  renew_tls(committed_->config.tls, committed_->tls);
   arm_health_check();
 }
 
@@ -110,6 +110,7 @@ void Group::roll(const RollOrder& order, OnEvent on_event, OnRolled rolled) {
   on_event_ = std::move(on_event);
   on_rolled_ = std::move(rolled);
   make_room(target_->config.count);
+  renew_tls(target_->config.tls, target_->tls);
   try {
     listeners_.extend(target_->config, std::max(target_->config.count, listeners_.slots()));
   } catch (const std::exception& error) {
@@ -200,39 +201,46 @@ const config::Group& Group::config_of(ReleaseId release) const {
   return release_of(release)->config;
 }
 
-void Group::carry_out(const effect::Spawn& spawn) {
-  const GroupReleasePtr release = release_of(spawn.release);
+void Group::start_process(WorkerId worker, std::uint32_t slot, ReleaseId number, os::Fd state) {
+  const GroupReleasePtr release = release_of(number);
   channel::Boot boot;
-  boot.slot = spawn.slot;
-  boot.generation = ++generations_[spawn.slot];
+  boot.slot = slot;
+  boot.generation = ++generations_[slot];
   boot.plugin_file = release->build.file;
   boot.build = release->build.sha256;
   boot.log_level = log_level_;
   boot.group = release->config;
+  boot.has_state = static_cast<bool>(state);
   WorkerProcess::Hooks hooks;
-  hooks.message = [this, id = spawn.worker](const Message& message) { on_message(id, message); };
-  hooks.gone = [this, id = spawn.worker](const WorkerEnd& end) { on_gone(id, end); };
-  Process& process = processes_[spawn.worker];
+  hooks.message = [this, worker](Message& message) { on_message(worker, message); };
+  hooks.gone = [this, worker](const WorkerEnd& end) { on_gone(worker, end); };
+  Process& process = processes_[worker];
   process.generation = boot.generation;
   try {
-    process.process = WorkerProcess::start(
-        context_, boot, listeners_.of_slot(spawn.slot, release->config.listen), std::move(hooks));
-    log(Level::debug, spawn.slot, process.process->pid(), "started");
+    std::vector<int> descriptors = listeners_.of_slot(slot, release->config.listen);
+    if (state) descriptors.push_back(state.get());
+    const TlsMaterialPtr tls = tls_of(*release);
+    if (tls) descriptors.push_back(tls->file.get());
+    process.process = WorkerProcess::start(context_, boot, descriptors, std::move(hooks));
+    log(Level::debug, slot, process.process->pid(), "started");
   } catch (const std::exception& error) {
-    log(Level::error, spawn.slot, 0, fmt::format("cannot start a worker: {}", error.what()));
-    last_exits_[spawn.slot] = fmt::format("cannot start: {}", error.what());
-    // Not from here: the machine is still telling us what to do.
-    boost::asio::post(context_.io,
-                      [alive = alive_, id = spawn.worker, why = std::string(error.what())] {
-                        if (*alive == nullptr) return;
-                        Group& self = **alive;
-                        self.processes_.erase(id);
-                        const WorkerView* view = self.machine_.find(id);
-                        const std::uint32_t slot = view == nullptr ? 0 : view->slot;
-                        self.apply(self.machine_.worker_gone(id, why, now()));
-                        self.had_outcome(slot);
-                      });
+    log(Level::error, slot, 0, fmt::format("cannot start a worker: {}", error.what()));
+    last_exits_[slot] = fmt::format("cannot start: {}", error.what());
+    could_not_start(worker, error.what());
   }
+}
+
+// Not from here: the machine is still telling us what to do.
+void Group::could_not_start(WorkerId worker, const std::string& why) {
+  boost::asio::post(context_.io, [alive = alive_, worker, why] {
+    if (*alive == nullptr) return;
+    Group& self = **alive;
+    self.processes_.erase(worker);
+    const WorkerView* view = self.machine_.find(worker);
+    const std::uint32_t slot = view == nullptr ? 0 : view->slot;
+    self.apply(self.machine_.worker_gone(worker, why, now()));
+    self.had_outcome(slot);
+  });
 }
 
 void Group::carry_out(const effect::Probe& probe) {
@@ -259,6 +267,7 @@ void Group::carry_out(const effect::Serve& serve) {
   const WorkerView* view = machine_.find(serve.worker);
   if (process == nullptr || view == nullptr) return;
   process->send(make_message(Kind::serve));
+  left_.erase(view->slot);
   log(Level::info, view->slot, process->pid(),
       fmt::format("ready, build {}", process->build().substr(0, 7)));
   had_outcome(view->slot);
@@ -287,6 +296,7 @@ void Group::carry_out(const effect::Drain& drain) {
 void Group::carry_out(const effect::Signal& signal) {
   WorkerProcess* process = find(signal.worker);
   const WorkerView* view = machine_.find(signal.worker);
+  if (waiting_.erase(signal.worker) > 0) return could_not_start(signal.worker, signal.why);
   if (process == nullptr) return;
   if (view != nullptr)
     log(Level::warning, view->slot, process->pid(), fmt::format("killed: {}", signal.why));
@@ -327,9 +337,13 @@ void Group::carry_out(const effect::Stopped&) {
   });
 }
 
-void Group::on_message(WorkerId worker, const Message& message) {
+void Group::on_message(WorkerId worker, Message& message) {
   if (message.kind == Kind::ready) {
-    apply(machine_.worker_ready(worker, now()));
+    apply(machine_.worker_ready(worker, now(), message.number == 1));
+    return;
+  }
+  if (message.kind == Kind::state) {
+    on_state(worker, message);
     return;
   }
   if (const WorkerView* view = machine_.find(worker)) {
@@ -349,6 +363,7 @@ void Group::on_gone(WorkerId worker, const WorkerEnd& end) {
   const bool expected = (stopped && view->draining) ||
                         (view->killed && !view->aborted && view->role != Role::current);
   const bool by_itself = stopped && !view->draining;
+  if (!stopped) forget_state(worker);
   const std::string words = describe_end(*view, end, process->build());
   if (expected) {
     log(Level::info, slot, process->pid(), words);
@@ -363,6 +378,7 @@ void Group::on_gone(WorkerId worker, const WorkerEnd& end) {
   }
   if (machine_.stopping()) cut_at_stop_ += machine_.find(worker)->cut;
   processes_.erase(found);
+  stop_waiting_for(worker);
   apply(machine_.worker_gone(worker, words, now()));
   had_outcome(slot);
 }

@@ -9,6 +9,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "control/api.hpp"
@@ -18,6 +19,7 @@
 #include "supervisor/listeners.hpp"
 #include "supervisor/release.hpp"
 #include "supervisor/surge.hpp"
+#include "supervisor/tls_files.hpp"
 #include "supervisor/worker_process.hpp"
 
 namespace appserver::supervisor {
@@ -81,6 +83,12 @@ class Group final {
   void tell_kept();
   void stop(bool fast);
 
+  // What a worker of the release is to serve with: the newest that is known to be good of its
+  // files. Null without TLS.
+  TlsMaterialPtr tls_of(const GroupRelease& release) const;
+  // Newer material of these files, for all workers that use them, from now on.
+  void renew_tls(const config::Tls& tls, TlsMaterialPtr material);
+
   const std::string& name() const { return committed_->config.name; }
   const GroupReleasePtr& release() const { return committed_; }
   bool rolling() const { return machine_.rolling(); }
@@ -107,6 +115,7 @@ class Group final {
   void apply(const Effects& effects);
   void make_room(std::uint32_t slots);
   void carry_out(const effect::Spawn& spawn);
+  void carry_out(const effect::LeaveState& leave);
   void carry_out(const effect::Probe& probe);
   void carry_out(const effect::Serve& serve);
   void carry_out(const effect::Drain& drain);
@@ -122,7 +131,13 @@ class Group final {
   void carry_out(const effect::RollDone& done);
   void carry_out(const effect::Recycled& recycled);
   void carry_out(const effect::Stopped& stopped);
-  void on_message(WorkerId worker, const channel::Message& message);
+  void on_message(WorkerId worker, channel::Message& message);
+  void start_process(WorkerId worker, std::uint32_t slot, ReleaseId release, os::Fd state);
+  void could_not_start(WorkerId worker, const std::string& why);
+  void on_state(WorkerId worker, channel::Message& message);
+  void stop_waiting(WorkerId successor, os::Fd state, const std::string& why_none);
+  void stop_waiting_for(WorkerId predecessor);
+  void forget_state(WorkerId left_by);
   void on_gone(WorkerId worker, const WorkerEnd& end);
   void had_outcome(std::uint32_t slot);
   void arm_timer();
@@ -154,6 +169,7 @@ class Group final {
   std::optional<Time> hold_until_;
   std::map<WorkerId, CanarySample> at_hold_;
   Listeners listeners_;
+  std::vector<std::pair<config::Tls, TlsMaterialPtr>> tls_;  // of the two releases
   GroupMachine machine_;
   boost::asio::steady_timer timer_;
   boost::asio::steady_timer health_timer_;
@@ -170,6 +186,20 @@ class Group final {
   std::optional<Time> no_recycling_before_;
   std::uint64_t recycled_ = 0;
   std::uint64_t cut_at_stop_ = 0;
+  // Successors whose process waits for what their predecessor leaves.
+  struct Waiting {
+    WorkerId predecessor = 0;
+    ReleaseId release = 0;
+    std::unique_ptr<boost::asio::steady_timer> patience;
+  };
+  std::map<WorkerId, Waiting> waiting_;
+  // By slot: what a worker that has ended before its successor starts has left. It is kept until
+  // one of the slot serves, so that one that fails to start takes it from nobody.
+  struct Left {
+    WorkerId by = 0;
+    os::Fd file;
+  };
+  std::map<std::uint32_t, Left> left_;
   // Handlers that come after this object is gone find it empty.
   std::shared_ptr<Group*> alive_ = std::make_shared<Group*>(this);
 };

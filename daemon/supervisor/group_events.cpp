@@ -4,6 +4,7 @@
 #include <boost/asio/post.hpp>
 #include <utility>
 
+#include "supervisor/clock.hpp"
 #include "supervisor/group.hpp"
 
 // The part of a group that tells of a rollout and judges its canary.
@@ -13,8 +14,6 @@ namespace {
 
 using control::EventKind;
 using telemetry::Level;
-
-Time now() { return std::chrono::steady_clock::now(); }
 
 CanaryAction action_for(CanaryVerdict verdict, config::Inconclusive policy) {
   switch (verdict) {
@@ -172,7 +171,10 @@ void Group::carry_out(const effect::Retire& retire) {
   if (retire.slots > 0) listeners_.retire(retire.slots);
 }
 
-void Group::carry_out(const effect::Close& close) { listeners_.close_retired(close.slots); }
+void Group::carry_out(const effect::Close& close) {
+  std::erase_if(left_, [&close](const auto& left) { return left.first >= close.slots; });
+  listeners_.close_retired(close.slots);
+}
 
 void Group::carry_out(const effect::RollDone& done) {
   if (done.outcome == Outcome::done) committed_ = target_;

@@ -6,6 +6,7 @@
 
 #include "os/memory.hpp"
 #include "os/procfs.hpp"
+#include "supervisor/clock.hpp"
 #include "supervisor/group.hpp"
 
 // The part of a group that looks after workers which are alive.
@@ -19,8 +20,6 @@ using telemetry::Level;
 constexpr milliseconds kMoving{1'000};
 // After a replacement that failed: the reason is rarely gone at once.
 constexpr milliseconds kRecyclePause{30'000};
-
-Time now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 

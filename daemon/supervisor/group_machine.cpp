@@ -77,18 +77,34 @@ WorkerId GroupMachine::spawn(std::uint32_t slot, ReleaseId release, Role role, T
   worker.release = release;
   worker.role = role;
   worker.deadline = now + policy_.start_timeout;
+  WorkerId predecessor = 0;
+  if (role == Role::successor && serves(slots_[slot].current) &&
+      workers_.at(slots_[slot].current).has_state) {
+    predecessor = slots_[slot].current;
+    *worker.deadline += kStatePatience;
+  }
   workers_.emplace(id, worker);
-  effects.push_back(Spawn{id, slot, release});
+  effects.push_back(Spawn{id, slot, release, predecessor});
   if (role == Role::successor) effects.push_back(Progress{Step::slot_starting, slot, id, {}, 0});
   return id;
 }
 
-Effects GroupMachine::worker_ready(WorkerId id, Time now) {
+Effects GroupMachine::worker_started(WorkerId id, Time now) {
+  const auto found = workers_.find(id);
+  if (found == workers_.end()) return {};
+  WorkerView& worker = found->second;
+  if (worker.gate == Gate::starting && !worker.killed && !worker.aborted)
+    worker.deadline = now + policy_.start_timeout;
+  return finish(now, {});
+}
+
+Effects GroupMachine::worker_ready(WorkerId id, Time now, bool has_state) {
   Effects effects;
   const auto found = workers_.find(id);
   if (found == workers_.end() || found->second.gate != Gate::starting) return effects;
   WorkerView& worker = found->second;
   if (worker.killed || worker.aborted) return effects;
+  worker.has_state = has_state;
   if (worker.role != Role::successor) {
     open_gate(id, now, effects);
   } else if (policy_.probe) {

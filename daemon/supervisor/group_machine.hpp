@@ -86,6 +86,13 @@ struct Spawn {
   WorkerId worker;
   std::uint32_t slot;
   ReleaseId release;
+  // That serves and has state to leave: it is asked for it first, for kStatePatience at most; then
+  // the process starts, with it or without, and worker_started() follows. 0: none.
+  WorkerId predecessor = 0;
+};
+// Right before its end it is to leave its state to the slot's next worker; a Drain follows.
+struct LeaveState {
+  WorkerId worker;
 };
 struct Probe {
   WorkerId worker;
@@ -149,10 +156,11 @@ struct Recycled {
 struct Stopped {};
 }  // namespace effect
 
-using Effect = std::variant<effect::Spawn, effect::Probe, effect::Serve, effect::Drain,
-                            effect::Signal, effect::Lend, effect::Reclaim, effect::Restarting,
-                            effect::Progress, effect::CanaryHold, effect::CanaryDue, effect::Retire,
-                            effect::Close, effect::RollDone, effect::Recycled, effect::Stopped>;
+using Effect =
+    std::variant<effect::Spawn, effect::LeaveState, effect::Probe, effect::Serve, effect::Drain,
+                 effect::Signal, effect::Lend, effect::Reclaim, effect::Restarting,
+                 effect::Progress, effect::CanaryHold, effect::CanaryDue, effect::Retire,
+                 effect::Close, effect::RollDone, effect::Recycled, effect::Stopped>;
 using Effects = std::vector<Effect>;
 
 enum class Gate { starting, probing, settling, open };
@@ -167,6 +175,7 @@ struct WorkerView {
   bool killed = false;           // SIGKILL was sent; its end is no surprise
   bool stalled = false;          // its loop stands still
   bool aborted = false;          // SIGABRT was sent for that, or since it did not become ready
+  bool has_state = false;        // to leave to a successor
   std::optional<Time> deadline;  // of the gate, or of the drain
   std::uint64_t cut = 0;
 };
@@ -201,6 +210,9 @@ class GroupMachine final {
   // were under way end there. Also how long it is given to let go of the queue.
   static constexpr milliseconds kQueueLinger{1'000};
 
+  // For a worker's answer with its state: the successor starts without it then.
+  static constexpr milliseconds kStatePatience{2'000};
+
   // `chance` gives numbers in [0, 1), for jitter.
   GroupMachine(GroupPolicy policy, std::function<double()> chance);
 
@@ -228,7 +240,9 @@ class GroupMachine final {
   // Ends the group; `fast` cuts what is in flight. May be called again to hurry.
   Effects stop(bool fast, Time now);
 
-  Effects worker_ready(WorkerId worker, Time now);
+  // The process of a Spawn with a predecessor has started: its start_timeout begins.
+  Effects worker_started(WorkerId worker, Time now);
+  Effects worker_ready(WorkerId worker, Time now, bool has_state = false);
   Effects worker_probed(WorkerId worker, bool passed, const std::string& why, Time now);
   // It must not be trusted: a successor that is not open yet fails the rollout, any other is
   // killed.
@@ -301,7 +315,9 @@ class GroupMachine final {
   std::uint32_t steps_in_progress() const;
   bool start_steps(Time now, Effects& effects);
   void start_step(std::uint32_t slot, Time now, Effects& effects);
-  void retire_current(std::uint32_t slot, const std::string& why, Time now, Effects& effects);
+  enum class State { left, dropped };
+  void retire_current(std::uint32_t slot, const std::string& why, State state, Time now,
+                      Effects& effects);
   void hold_canary(Time now, Effects& effects);
   void begin_retiring(Time now, Effects& effects);
   bool queues_are_empty(Time now);

@@ -21,7 +21,7 @@ Effects GroupMachine::recycle(WorkerId id, bool stop_first, Time now) {
   slot.cut = 0;
   if (stop_first) {
     slot.emptied = true;
-    retire_current(index, "the slot is to be recycled", now, effects);
+    retire_current(index, "the slot is to be recycled", State::left, now, effects);
   } else {
     slot.successor = spawn(index, slot.release, Role::successor, now, effects);
   }

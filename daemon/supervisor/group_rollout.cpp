@@ -175,12 +175,14 @@ void GroupMachine::start_step(std::uint32_t index, Time now, Effects& effects) {
     return;
   }
   slot.emptied = true;
-  retire_current(index, "the slot is to be replaced", now, effects);
+  retire_current(index, "the slot is to be replaced", State::left, now, effects);
 }
 
-void GroupMachine::retire_current(std::uint32_t index, const std::string& why, Time now,
-                                  Effects& effects) {
+void GroupMachine::retire_current(std::uint32_t index, const std::string& why, State state,
+                                  Time now, Effects& effects) {
   const WorkerId old = std::exchange(slots_[index].current, 0);
+  if (state == State::left && serves(old) && workers_.at(old).has_state)
+    effects.push_back(LeaveState{old});
   if (old != 0) dismiss(old, serving_sibling(index), why, now, effects);
 }
 
@@ -221,7 +223,7 @@ void GroupMachine::begin_retiring(Time now, Effects& effects) {
   for (std::uint32_t index = policy_.count; index < slots_.size(); ++index) {
     slots_[index].next_try.reset();
     slots_[index].awaited = false;
-    retire_current(index, "the slot is taken away", now, effects);
+    retire_current(index, "the slot is taken away", State::dropped, now, effects);
   }
 }
 

@@ -26,6 +26,7 @@ namespace {
 
 // Above the kernel's usual bound (somaxconn), which then decides.
 constexpr int kBacklog = 16'384;
+constexpr int kDatagramBuffer = 8 << 20;
 constexpr mode_t kUnixMode = 0660;
 
 struct SocketAddress {
@@ -64,9 +65,11 @@ void set_option(const os::Fd& socket, int level, int option, int value, const st
 
 os::Fd bind_to(const SocketAddress& address, const config::Listen& listen, bool share) {
   const int family = address.get()->sa_family;
-  os::Fd socket(os::check(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
-                          "{}: socket()", listen.text));
-  set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1, listen.text);
+  const int type = listen.is_udp() ? SOCK_DGRAM : SOCK_STREAM;
+  os::Fd socket(os::check(::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "{}: socket()",
+                          listen.text));
+  // Over UDP it would let strangers share the port.
+  if (!listen.is_udp()) set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1, listen.text);
   if (share) set_option(socket, SOL_SOCKET, SO_REUSEPORT, 1, listen.text);
   if (family == AF_INET6)
     set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, listen.host == "*" ? 0 : 1, listen.text);
@@ -132,6 +135,19 @@ os::Fd bind_tcp(const config::Listen& listen, std::uint16_t port) {
   return socket;
 }
 
+os::Fd bind_udp(const config::Listen& listen, std::uint16_t port) {
+  os::Fd socket = bind_to(make_address(listen, port), listen, true);
+  // As much as net.core.rmem_max allows: what comes while a worker is busy or starts waits here.
+  set_option(socket, SOL_SOCKET, SO_RCVBUF, kDatagramBuffer, listen.text);
+  // On which of our addresses a datagram came, so that the answer leaves from it.
+  const bool v6 = listen.host == "*" || listen.host.find(':') != std::string::npos;
+  if (v6)
+    set_option(socket, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, listen.text);
+  else
+    set_option(socket, IPPROTO_IP, IP_PKTINFO, 1, listen.text);
+  return socket;
+}
+
 void ensure_free(const config::Listen& listen) {
   if (listen.port != 0) bind_to(make_address(listen, listen.port), listen, false);
 }
@@ -145,6 +161,7 @@ os::NamedSocket bind_unix(const config::Listen& listen, const config::Group& gro
 }
 
 void start_listening(const os::Fd& socket, const config::Listen& listen) {
+  if (listen.is_udp()) return;
   os::check(::listen(socket.get(), kBacklog), "listening on {}: listen()", listen.text);
 }
 

@@ -14,6 +14,9 @@ namespace appserver::supervisor {
 // os::SystemError; std::runtime_error for a host that is no address.
 os::Fd bind_tcp(const config::Listen& listen, std::uint16_t port);
 
+// Alike for a udp:// address. Datagrams queue up in it from the start.
+os::Fd bind_udp(const config::Listen& listen, std::uint16_t port);
+
 // SO_REUSEPORT would let a second daemon of the same user share the port unseen. Throws as
 // bind_tcp() does where somebody has the port already.
 void ensure_free(const config::Listen& listen);
@@ -22,6 +25,7 @@ void ensure_free(const config::Listen& listen);
 // socket that a killed daemon left is replaced. Throws std::exception.
 os::NamedSocket bind_unix(const config::Listen& listen, const config::Group& group);
 
+// Nothing to do for udp://.
 void start_listening(const os::Fd& socket, const config::Listen& listen);
 
 std::uint16_t bound_port(const os::Fd& socket);
@@ -29,10 +33,10 @@ std::uint16_t bound_port(const os::Fd& socket);
 // "http://127.0.0.1:8080", with `port` for the configured one.
 std::string address_text(const config::Listen& listen, std::uint16_t port);
 
-// Of the sockets that share this one's port, only the `first` (at least 1) that began to listen get
-// new connections from now on, at random. The kernel numbers them in that order, and when one is
-// closed the last takes its number. Handshakes under way end where they began. Throws
-// os::SystemError.
+// Of the sockets that share this one's port, only the `first` (at least 1) that began to listen
+// (of udp://, that were bound) get new connections from now on, at random. The kernel numbers them
+// in that order, and when one is closed the last takes its number. Handshakes under way end where
+// they began. Throws os::SystemError.
 void give_only_to(const os::Fd& socket, std::uint32_t first, const config::Listen& listen);
 
 // All of them get connections again. Throws os::SystemError.

@@ -40,7 +40,8 @@ void Listeners::bind(Address& address, const config::Group& group, std::uint32_t
   }
   if (address.sockets.empty()) ensure_free(listen);
   while (address.sockets.size() < slots) {
-    address.sockets.push_back(bind_tcp(listen, address.port));
+    address.sockets.push_back(listen.is_udp() ? bind_udp(listen, address.port)
+                                              : bind_tcp(listen, address.port));
     if (address.port == 0) address.port = bound_port(address.sockets.front());
   }
   address.text = address_text(listen, address.port);

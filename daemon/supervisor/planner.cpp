@@ -14,7 +14,7 @@
 namespace appserver::supervisor {
 namespace {
 
-using Kind = RolloutRequest::Kind;
+using RequestKind = RolloutRequest::Kind;
 
 GroupPlan keep(const std::string& name, WhyKept why, std::string note, bool notable = false) {
   GroupPlan plan;
@@ -38,16 +38,16 @@ std::string why_kept(const GroupRelease& running, const GroupRelease& wanted) {
 // taken back.
 bool Planner::overrides_reloadable(const std::string& name) const {
   if (!request_.reverts.empty()) return true;
-  return input_.names(name) && (request_.force || request_.kind == Kind::rollback);
+  return input_.names(name) && (request_.force || request_.kind == RequestKind::rollback);
 }
 
 void Planner::take_in(GroupRelease& group) {
-  if (request_.kind == Kind::reload) {
+  if (request_.kind == RequestKind::reload) {
     group.build = archive_.store.add(group.config.plugin);
     return;
   }
   if (archive_.store.holds(group.build)) return;
-  if (request_.kind == Kind::scale) {
+  if (request_.kind == RequestKind::scale) {
     throw std::runtime_error(fmt::format(
         "build {}, which runs, is missing from the store or damaged: there can be no new workers "
         "of it; `appserverctl reload {}` takes the file",
@@ -57,6 +57,14 @@ void Planner::take_in(GroupRelease& group) {
       fmt::format("build {} of release {} is no longer in the store; daemon.plugins.keep says how "
                   "many stay",
                   short_sha(group.build), back_to_));
+}
+
+// What goes back by itself, or only changes its number, is not held up by files that were damaged
+// meanwhile: the group has what it serves with.
+void Planner::take_in_tls(GroupRelease& group, const GroupRelease* running) const {
+  const bool has_it = running != nullptr && running->config.tls == group.config.tls;
+  if (has_it && (request_.kind == RequestKind::scale || !request_.reverts.empty())) return;
+  group.tls = load_tls_of(group.config);
 }
 
 // Puts into the plan why, and whether that means to keep what runs.
@@ -111,14 +119,15 @@ GroupPlan Planner::decide(GroupRelease group) {
     return keep(name, WhyKept::not_asked_for, "not asked for");
   }
   const bool untouchable = running != nullptr && !running->config.reloadable &&
-                           request_.kind != Kind::scale && !overrides_reloadable(name);
+                           request_.kind != RequestKind::scale && !overrides_reloadable(name);
   if (untouchable) {
-    if (request_.kind == Kind::rollback) group = *running;
+    if (request_.kind == RequestKind::rollback) group = *running;
     return keep(name, WhyKept::not_reloadable, why_kept(*running, group),
                 group.config != running->config);
   }
   try {
     check(group.config);
+    take_in_tls(group, running);
   } catch (const std::exception& error) {
     if (!request_.watch || !group.config.dropped) throw;
     return keep(name, WhyKept::unusable, error.what(), true);
@@ -131,6 +140,8 @@ GroupPlan Planner::decide(GroupRelease group) {
     return keep(name, WhyKept::unusable, fmt::format("its plugin is no good: {}", error.what()),
                 true);
   }
+  for (const std::string& warning : group.tls ? group.tls->warnings : std::vector<std::string>{})
+    add_line(plan.note, "tls: " + warning);
   group.number = result_.release;
   const bool same_build = running != nullptr && running->build.sha256 == group.build.sha256;
   if (!same_build && stopped_by_quarantine(plan, group)) return plan;
@@ -145,7 +156,7 @@ Change Planner::change_for(const GroupRelease* running, const GroupRelease& want
   if (running == nullptr) return Change::add;
   const bool same_build = running->build.sha256 == wanted.build.sha256;
   if (!same_build || needs_new_workers(running->config, wanted.config)) return Change::roll;
-  if (request_.kind == Kind::reload && !request_.changed) return Change::roll;
+  if (request_.kind == RequestKind::reload && !request_.changed) return Change::roll;
   return running->config == wanted.config ? Change::keep : Change::resize;
 }
 
@@ -157,7 +168,7 @@ GroupPlan Planner::decide_missing(const GroupRelease& group) const {
     return keep(name, WhyKept::missing, note_of_missing(group), true);
   if (!group.config.reloadable && !overrides_reloadable(name)) {
     const std::string note =
-        request_.kind == Kind::rollback
+        request_.kind == RequestKind::rollback
             ? fmt::format(
                   "reloadable: false; release {} did not have it: `appserverctl rollback "
                   "--to {} {}` ends it",

@@ -33,6 +33,7 @@ struct Preflight {
 }  // namespace
 
 std::shared_ptr<void> run_preflight(const SpawnContext& context, const GroupRelease& release,
+                                    const TlsMaterialPtr& tls,
                                     std::function<void(const std::string&)> done) {
   auto preflight = std::make_shared<Preflight>(context.io);
   preflight->done = std::move(done);
@@ -62,7 +63,9 @@ std::shared_ptr<void> run_preflight(const SpawnContext& context, const GroupRele
       self->finish(describe_end(end, build));
     }
   };
-  preflight->process = WorkerProcess::start(context, boot, {}, std::move(hooks));
+  std::vector<int> descriptors;
+  if (tls) descriptors.push_back(tls->file.get());
+  preflight->process = WorkerProcess::start(context, boot, descriptors, std::move(hooks));
   preflight->timer.expires_after(timeout);
   preflight->timer.async_wait([weak](const boost::system::error_code& error) {
     const auto self = weak.lock();

@@ -10,6 +10,7 @@
 
 #include "config/config.hpp"
 #include "plugin/build.hpp"
+#include "supervisor/tls_files.hpp"
 
 namespace appserver::supervisor {
 
@@ -19,6 +20,9 @@ struct GroupRelease {
   config::Group config;          // as it is in force
   std::uint32_t file_count = 0;  // what the file said of `count` when config.count was set by hand
   plugin::Build build;
+  // As its files were when this was made; not recorded. Null without TLS, and where the group that
+  // runs has it already.
+  TlsMaterialPtr tls = nullptr;
 };
 
 using GroupReleasePtr = std::shared_ptr<const GroupRelease>;

@@ -262,7 +262,10 @@ void Rollout::carry_out(const rollout_effect::Preflight& preflight) {
     self->apply(self->machine_->preflighted({}));
   };
   try {
-    preflight_ = run_preflight(targets_.context, *release, passed);
+    const Group* const group = find(preflight.group);
+    const TlsMaterialPtr tls =
+        release->tls || group == nullptr ? release->tls : group->tls_of(*release);
+    preflight_ = run_preflight(targets_.context, *release, tls, passed);
   } catch (const std::exception& error) {
     boost::asio::post(
         targets_.context.io,

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "supervisor/plan_words.hpp"
 #include "supervisor/rollout.hpp"
 
 // What a person sees of a rollout: its plan, how far it is, and its verdict in words.
@@ -12,12 +13,6 @@ namespace appserver::supervisor {
 using control::EventKind;
 using control::RolloutEvent;
 using control::RolloutState;
-
-namespace {
-
-std::string short_sha(const plugin::Build& build) { return build.sha256.substr(0, 7); }
-
-}  // namespace
 
 std::string Rollout::describe(const GroupPlan& plan) const {
   const Group* group = find(plan.name);

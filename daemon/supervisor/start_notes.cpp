@@ -22,11 +22,11 @@ std::string_view verb_for(const config::Group& running) {
   return running.reloadable ? "reload" : "restart";
 }
 
+}  // namespace
+
 bool is_among(const std::vector<config::Group>& groups, const std::string& name) {
   return std::ranges::find(groups, name, &config::Group::name) != groups.end();
 }
-
-}  // namespace
 
 const GroupRelease* find_group(const Release& release, const std::string& name) {
   const auto found = std::ranges::find_if(

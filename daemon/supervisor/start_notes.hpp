@@ -31,6 +31,8 @@ void compare_with_plugin(const GroupRelease& group, Notes& notes);
 // groups only, or was rolled back. Groups of the plugin folder are not looked at.
 void compare_with_file(const config::Config& file, const Release& committed, Notes& notes);
 
+bool is_among(const std::vector<config::Group>& groups, const std::string& name);
+
 // Why a group that runs and was dropped into the plugin folder is not among those of `config`
 // though nobody is known to have taken it away; empty where the folder was read and does not have
 // it, nor a part of it. Without the group's name.

@@ -53,7 +53,8 @@ Supervisor::Supervisor(const config::Config& config, const os::BootState& boot_s
       version_(std::move(version)),
       log_(static_cast<telemetry::Level>(config.daemon.log.level),
            to_format(config.daemon.log.format)),
-      context_{io_, boot_state, log_},
+      context_{io_, boot_state, log_,
+               [this](const std::shared_ptr<WorkerProcess>& worker) { bus_.connect(worker); }},
       control_([&] {
         control::ServerOptions options;
         options.socket = config.daemon.control_socket;
@@ -143,6 +144,7 @@ int Supervisor::run() {
       log_.info("{} listens on {}", group->name(), address);
     group->start();
   }
+  watch_certificates();
   group_changed();
   run_loop();
   wait_for_files();
@@ -280,13 +282,14 @@ void Supervisor::group_stopped(const std::string& group) {
     return;
   }
   std::erase_if(groups_, [&](const auto& each) { return each->name() == group; });
-  if (groups_.empty()) end();
+  if (groups_.empty()) bus_.stop([this] { end(); });
 }
 
 void Supervisor::end() {
   signals_.cancel();
   watchdog_.cancel();
   folder_.reset();
+  renewal_->stop();
   control_.reset();
   io_.stop();
 }
@@ -299,7 +302,7 @@ void Supervisor::begin_stop(bool fast, const std::string& who) {
   }
   rollouts_->stop("the daemon is stopping");
   if (groups_.empty()) {
-    boost::asio::post(io_, [this] { end(); });
+    bus_.stop([this] { end(); });
     return;
   }
   for (const auto& group : groups_) group->stop(fast);
@@ -383,6 +386,8 @@ void Supervisor::rollout_ended(const Rollout::End& end) {
   renew_notes(end);
   config_.groups.clear();
   for (const auto& group : groups_) config_.groups.push_back(group->release()->config);
+  // What it left alone is to have them, too.
+  renewal_->look();
   // A group for which the start waited may be gone now; those who wait for a rollout come first.
   if (!up_) boost::asio::post(io_, [this] { group_changed(); });
   if (stopping_ || !up_) return;

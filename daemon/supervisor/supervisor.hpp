@@ -13,11 +13,13 @@
 #include "control/commands.hpp"
 #include "control/server.hpp"
 #include "supervisor/archive_keeper.hpp"
+#include "supervisor/bus.hpp"
 #include "supervisor/crash_analysis.hpp"
 #include "supervisor/drop_directory.hpp"
 #include "supervisor/first_release.hpp"
 #include "supervisor/group.hpp"
 #include "supervisor/rollouts.hpp"
+#include "supervisor/tls_renewal.hpp"
 #include "telemetry/log.hpp"
 
 namespace appserver::supervisor {
@@ -58,6 +60,7 @@ class Supervisor final : public control::Commands {
   void on_signal(int number);
   void feed_watchdog();
   void watch_folder();
+  void watch_certificates();
   void group_changed();
   void group_stopped(const std::string& group);
   void crashed(control::CrashRecord record, std::shared_ptr<WorkerProcess> process);
@@ -77,6 +80,7 @@ class Supervisor final : public control::Commands {
   boost::asio::io_context io_{1};
   telemetry::Log log_;
   SpawnContext context_;
+  Bus bus_{context_};
   // Before the archive and the groups: where another daemon has the socket, nothing is touched.
   std::unique_ptr<control::Server> control_;
   Archive archive_;
@@ -90,6 +94,7 @@ class Supervisor final : public control::Commands {
   CrashAnalysis analysis_;
   std::unique_ptr<Rollouts> rollouts_;
   std::unique_ptr<DropDirectory> folder_;
+  std::unique_ptr<TlsRenewal> renewal_;
   boost::asio::signal_set signals_;
   boost::asio::steady_timer watchdog_;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();

@@ -12,7 +12,7 @@
 namespace appserver::supervisor {
 namespace {
 
-using Kind = RolloutRequest::Kind;
+using RequestKind = RolloutRequest::Kind;
 
 // What a running daemon cannot take over from a changed file.
 std::string needs_restart(const config::Daemon& running, const config::Daemon& wanted) {
@@ -38,10 +38,6 @@ WantedGroups from_current(const PrepareRequest& request) {
   }
   result.asked_for = fingerprint(asked);
   return result;
-}
-
-bool is_among(const std::vector<config::Group>& groups, const std::string& name) {
-  return std::ranges::find(groups, name, &config::Group::name) != groups.end();
 }
 
 // Dropped groups that run, and of which the folder does not say that they are to end.
@@ -95,11 +91,11 @@ WantedGroups scaled(const PrepareRequest& request, const Archive& archive) {
 
 WantedGroups find_wanted_groups(const PrepareRequest& request, const Archive& archive) {
   switch (request.request.kind) {
-    case Kind::rollback:
+    case RequestKind::rollback:
       return groups_from_record(request, archive);
-    case Kind::scale:
+    case RequestKind::scale:
       return scaled(request, archive);
-    case Kind::reload:
+    case RequestKind::reload:
       break;
   }
   return request.running.file.empty() ? from_current(request) : from_file(request);

@@ -47,6 +47,13 @@ Pipe make_pipe() {
   return pipe;
 }
 
+std::string title_of(const channel::Boot& boot) {
+  if (boot.purpose == channel::Purpose::bus) return "appserverd: bus";
+  return fmt::format("appserverd: {} {}/{}",
+                     boot.purpose == channel::Purpose::serve ? "worker" : "preflight",
+                     boot.group.name, boot.slot);
+}
+
 }  // namespace
 
 void WorkerProcess::assign(Descriptor& descriptor, os::Fd fd) {
@@ -71,9 +78,7 @@ WorkerProcess::WorkerProcess(const SpawnContext& context, const channel::Boot& b
       group_(boot.group.name),
       build_(boot.build),
       slot_(boot.slot),
-      title_(fmt::format("appserverd: {} {}/{}",
-                         boot.purpose == channel::Purpose::serve ? "worker" : "preflight",
-                         boot.group.name, boot.slot)),
+      title_(title_of(boot)),
       page_file_(os::make_shared_memfd("appserver-worker-page", sizeof(telemetry::WorkerPage))),
       page_memory_(page_file_.get(), sizeof(telemetry::WorkerPage)),
       page_(telemetry::WorkerPage::create_in(page_memory_.bytes())),
@@ -162,7 +167,7 @@ bool WorkerProcess::read_channel() {
       distrust(error.what());
       return false;
     }
-    if (!message.fds.empty()) {
+    if (message.fds.size() > (message.kind == Kind::state ? 1U : 0U)) {
       distrust("a descriptor on the channel");
       return false;
     }
@@ -171,7 +176,7 @@ bool WorkerProcess::read_channel() {
   return true;
 }
 
-void WorkerProcess::take_message(const channel::Message& message) {
+void WorkerProcess::take_message(channel::Message& message) {
   switch (message.kind) {
     case Kind::stopped:
       end_.said_stopped = true;
@@ -179,8 +184,12 @@ void WorkerProcess::take_message(const channel::Message& message) {
     case Kind::failed:
       end_.failure = message.text.empty() ? "failed without a reason" : message.text;
       break;
+    case Kind::want_bus:
+      if (context_.want_bus) context_.want_bus(shared_from_this());
+      break;
     case Kind::ready:
     case Kind::drained:
+    case Kind::state:
       if (hooks_.message) hooks_.message(message);
       break;
     default:

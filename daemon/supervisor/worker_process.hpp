@@ -23,11 +23,15 @@
 
 namespace appserver::supervisor {
 
+class WorkerProcess;
+
 // What every spawn needs; outlives all processes.
 struct SpawnContext {
   boost::asio::io_context& io;
   const os::BootState& boot_state;
   telemetry::Log& log;
+  // A worker asks for a connection to the bus.
+  std::function<void(const std::shared_ptr<WorkerProcess>&)> want_bus = {};
 };
 
 // Everything that comes from the process is taken as hostile: bounded, checked, and on the first
@@ -39,14 +43,15 @@ class WorkerProcess final : public std::enable_shared_from_this<WorkerProcess> {
   static constexpr std::size_t kMaxQueued = 10'000;
 
   struct Hooks {
-    std::function<void(const channel::Message&)> message;  // ready, drained
-    std::function<void(const WorkerEnd&)> gone;            // reaped; the last callback
+    std::function<void(channel::Message&)> message;  // ready, drained, state
+    std::function<void(const WorkerEnd&)> gone;      // reaped; the last callback
   };
 
-  // Starts the process. Throws where it cannot. `listeners` stay the caller's.
+  // Starts the process. Throws where it cannot. `descriptors`, the boot message's from
+  // channel::kFirstListener on, stay the caller's.
   static std::shared_ptr<WorkerProcess> start(const SpawnContext& context,
                                               const channel::Boot& boot,
-                                              const std::vector<int>& listeners, Hooks hooks);
+                                              const std::vector<int>& descriptors, Hooks hooks);
 
   WorkerProcess(const SpawnContext& context, const channel::Boot& boot, Hooks hooks);
   // Kills a process that still runs: nothing would watch it any more.
@@ -55,6 +60,7 @@ class WorkerProcess final : public std::enable_shared_from_this<WorkerProcess> {
   WorkerProcess& operator=(const WorkerProcess&) = delete;
 
   pid_t pid() const { return child_.pid; }
+  const std::string& group() const { return group_; }
   const std::string& build() const { return build_; }
   std::chrono::steady_clock::time_point started() const { return started_; }
   const telemetry::WorkerPage& page() const { return page_; }
@@ -82,7 +88,7 @@ class WorkerProcess final : public std::enable_shared_from_this<WorkerProcess> {
   bool read_channel();
   bool read_log();
   bool read_output();
-  void take_message(const channel::Message& message);
+  void take_message(channel::Message& message);
   void take_output(std::string_view line);
   void report_lost_lines();
   void write_log(telemetry::Level level, std::string_view text);

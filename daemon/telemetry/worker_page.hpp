@@ -40,29 +40,43 @@ enum class Hook : std::uint32_t {
   on_adopt,
   measure,
   on_websocket_open,
+  fd_ready,
+  on_client_gone,
+  save_state,
+  on_worker_drain,
+  on_datagram,
+  bus_call,
+  call_done,
 };
 
 constexpr std::string_view to_string(Hook hook) {
-  constexpr std::array<std::string_view, 20> kNames{"none",
-                                                    "loading the plugin",
-                                                    "self_check",
-                                                    "create",
-                                                    "on_worker_start",
-                                                    "on_request",
-                                                    "a timer",
-                                                    "a posted call",
-                                                    "on_worker_reload",
-                                                    "on_worker_stop",
-                                                    "destroy",
-                                                    "on_connect",
-                                                    "on_message",
-                                                    "on_close",
-                                                    "on_buffer_full",
-                                                    "on_buffer_drain",
-                                                    "on_handover",
-                                                    "on_adopt",
-                                                    "measure",
-                                                    "on_websocket_open"};
+  constexpr auto kNames = std::to_array<std::string_view>({"none",
+                                                           "loading the plugin",
+                                                           "self_check",
+                                                           "create",
+                                                           "on_worker_start",
+                                                           "on_request",
+                                                           "a timer",
+                                                           "a posted call",
+                                                           "on_worker_reload",
+                                                           "on_worker_stop",
+                                                           "destroy",
+                                                           "on_connect",
+                                                           "on_message",
+                                                           "on_close",
+                                                           "on_buffer_full",
+                                                           "on_buffer_drain",
+                                                           "on_handover",
+                                                           "on_adopt",
+                                                           "measure",
+                                                           "on_websocket_open",
+                                                           "a watched descriptor",
+                                                           "on_client_gone",
+                                                           "save_state",
+                                                           "on_worker_drain",
+                                                           "on_datagram",
+                                                           "a call of the bus",
+                                                           "the end of an outbound call"});
   const auto index = static_cast<std::size_t>(hook);
   return index < kNames.size() ? kNames[index] : "an unknown hook";
 }
@@ -146,6 +160,8 @@ struct WorkerPage {
   // a failed one included. Refusals are not: no client shall make a build look bad.
   Counter server_errors;
   Counter log_dropped;
+  Counter datagrams_unsent;  // that the kernel had no room for
+  Counter datagrams_lost;    // that came while a socket's queue was full
   LatencyHistogram latency;  // from a whole request to the end of its answer, queued for the client
   CrashNote crash;
   std::array<Metric, kMetrics> metrics;

@@ -46,7 +46,7 @@ constexpr std::size_t kStack = std::size_t{128} << 10;
 // A signal handler can reach nothing but statics.
 std::atomic<CrashNote*> crash_note{nullptr};
 std::atomic<pid_t> owner{0};
-std::atomic<bool> taken{false};
+std::atomic<bool> note_begun{false};
 alignas(16) std::array<std::byte, kStack> alternate_stack;
 
 struct Place {
@@ -170,7 +170,7 @@ void end_by(siginfo_t& info) {
 void on_crash(int, siginfo_t* info, void* context) {
   const int saved = errno;
   if (::getpid() == owner.load()) {
-    if (taken.exchange(true)) {
+    if (note_begun.exchange(true)) {
       // Another thread is writing, and ends all when it is done.
       for (;;) ::pause();
     }

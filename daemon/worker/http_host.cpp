@@ -274,6 +274,11 @@ const appserver_host& host_table() {
         const std::string_view wanted = name;
         if (wanted == APPSERVER_HTTP) return &http_host_table();
         if (wanted == APPSERVER_STREAM) return &stream_host_table();
+        if (wanted == APPSERVER_FD) return &fd_host_table();
+        if (wanted == APPSERVER_LIFECYCLE) return &lifecycle_host_table();
+        if (wanted == APPSERVER_UDP) return &udp_host_table();
+        if (wanted == APPSERVER_BUS) return &bus_host_table();
+        if (wanted == APPSERVER_CLIENT) return &client_host_table();
         return nullptr;
       },
       [](appserver_worker* worker) noexcept { return &worker->host.info(); },

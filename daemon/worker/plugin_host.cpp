@@ -13,14 +13,13 @@
 
 #include "channel/process.hpp"
 #include "plugin/load.hpp"
+#include "worker/abi_text.hpp"
 
 namespace appserver::worker {
 namespace {
 
 using telemetry::Hook;
 using telemetry::InHook;
-
-appserver_str view(std::string_view text) { return {text.data(), text.size()}; }
 
 // exit(3) in a plugin runs this before any destructor of ours or the plugin's. The supervisor reads
 // from the page where it was.
@@ -70,6 +69,8 @@ void PluginHost::load() {
   http_ = plugin::read_table<appserver_http_plugin>(plugin_.extension(APPSERVER_HTTP));
   if (http_ && http_->on_request == nullptr) http_.reset();
   streams_.load(plugin_);
+  lifecycle_.load(plugin_);
+  datagrams_.load(plugin_);
 }
 
 void PluginHost::create() {
@@ -97,12 +98,13 @@ void PluginHost::start(net::HttpServer& server, net::StreamServer& streams) {
   server_ = &server;
   streams_.start(streams);
   create();
-  if (plugin_.on_worker_start == nullptr) return;
+  if (plugin_.on_worker_start == nullptr) return lifecycle_.forget_inherited();
   std::int32_t result = APPSERVER_OK;
   {
     const InHook in_hook(page_, Hook::on_worker_start);
     result = plugin_.on_worker_start(self_);
   }
+  lifecycle_.forget_inherited();
   if (result == APPSERVER_OK) return;
   destroy();
   throw std::runtime_error(named("on_worker_start", take_error("failed without a reason")));
@@ -125,6 +127,9 @@ void PluginHost::stop() {
 void PluginHost::destroy() {
   ended_ = true;
   timers_.clear();
+  fds_.stop();
+  bus_.stop();
+  client_.stop();
   const InHook in_hook(page_, Hook::destroy);
   plugin_.destroy(self_);
 }
@@ -149,12 +154,22 @@ void PluginHost::on_exchange_end(appserver_exchange exchange) {
   open_.erase(exchange);
 }
 
+void PluginHost::on_client_gone(appserver_exchange exchange) {
+  if (ended_) return;
+  const InHook in_hook(page_, Hook::on_client_gone);
+  http_->on_client_gone(self_, exchange);
+}
+
 std::string PluginHost::take_error(std::string_view fallback) {
   return error_.empty() ? std::string(fallback) : std::exchange(error_, {});
 }
 
+std::string PluginHost::failure_of(std::string_view hook) {
+  return named(hook, take_error("failed without a reason"));
+}
+
 void PluginHost::log_failure(std::string_view hook) {
-  log_.write(config::LogLevel::error, named(hook, take_error("failed without a reason")));
+  log_.write(config::LogLevel::error, failure_of(hook));
 }
 
 void PluginHost::log(std::int32_t level, std::string_view message) {

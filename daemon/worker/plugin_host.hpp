@@ -20,8 +20,13 @@
 #include "channel/boot.hpp"
 #include "net/http_server.hpp"
 #include "telemetry/worker_page.hpp"
+#include "worker/bus_host.hpp"
+#include "worker/client_host.hpp"
+#include "worker/fd_host.hpp"
+#include "worker/lifecycle_host.hpp"
 #include "worker/settings.hpp"
 #include "worker/stream_host.hpp"
+#include "worker/udp_host.hpp"
 #include "worker/worker_log.hpp"
 
 namespace appserver::worker {
@@ -53,6 +58,7 @@ class PluginHost final : public net::RequestHandler {
   void load();
   bool speaks_http() const { return http_.has_value(); }
   bool speaks_streams() const { return streams_.has_plugin(); }
+  bool takes_datagrams() const { return datagrams_.has_plugin(); }
 
   // For a process that serves nothing: create, self_check and destroy where the plugin has a
   // self_check, else nothing. Instead of start(), once. Throws std::runtime_error with the plugin's
@@ -66,17 +72,25 @@ class PluginHost final : public net::RequestHandler {
   void stop();
 
   StreamHost& streams() { return streams_; }
+  FdHost& fds() { return fds_; }
+  LifecycleHost& lifecycle() { return lifecycle_; }
+  UdpHost& datagrams() { return datagrams_; }
+  BusHost& bus() { return bus_; }
+  ClientHost& client() { return client_; }
 
   // For the hosts of extensions.
   void* self() const { return self_; }
   telemetry::WorkerPage& page() { return page_; }
   bool on_loop() const { return std::this_thread::get_id() == loop_thread_; }
   void forget_error() { error_.clear(); }
-  // In the log, with the reason that the plugin gave.
+  // The reason that the plugin gave, with the hook's name; and the same as a line of the log.
+  std::string failure_of(std::string_view hook);
   void log_failure(std::string_view hook);
 
   void on_request(appserver_exchange exchange, const appserver_http_request& request) override;
   void on_exchange_end(appserver_exchange exchange) override;
+  bool wants_client_gone() const override { return http_ && http_->on_client_gone != nullptr; }
+  void on_client_gone(appserver_exchange exchange) override;
 
   // The host's functions, as the C tables call them. [any-thread] where abi.h says so.
   const appserver_worker_info& info() const { return info_; }
@@ -151,6 +165,11 @@ class PluginHost final : public net::RequestHandler {
   appserver_plugin plugin_{};
   std::optional<appserver_http_plugin> http_;
   StreamHost streams_{*this};
+  FdHost fds_{context_, *this};
+  LifecycleHost lifecycle_{*this};
+  UdpHost datagrams_{*this};
+  BusHost bus_{context_, *this};
+  ClientHost client_{*this, context_};
   void* self_ = nullptr;
   std::string error_;
   std::thread::id loop_thread_ = std::this_thread::get_id();

@@ -7,6 +7,7 @@
 
 #include "net/websocket/upgrade.hpp"
 #include "plugin/load.hpp"
+#include "worker/abi_text.hpp"
 #include "worker/plugin_host.hpp"
 
 namespace appserver::worker {
@@ -16,8 +17,6 @@ using telemetry::Hook;
 using telemetry::InHook;
 
 std::string_view text(appserver_str str) { return {str.data, str.size}; }
-appserver_str view(std::string_view text) { return {text.data(), text.size()}; }
-
 // Runs call(server) where that may be, else says why not.
 template <class Call>
 std::int32_t with_server(appserver_worker* worker, Call&& call) noexcept {

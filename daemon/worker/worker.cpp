@@ -10,20 +10,24 @@
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/json.hpp>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <list>
 #include <map>
 #include <memory>
+#include <set>
 #include <stdexcept>
 #include <utility>
 #include <vector>
 
+#include "bus/process.hpp"
 #include "channel/boot.hpp"
 #include "channel/message.hpp"
 #include "channel/process.hpp"
 #include "net/acceptor.hpp"
+#include "net/datagram_server.hpp"
 #include "net/http_server.hpp"
 #include "net/stream_server.hpp"
 #include "os/error.hpp"
@@ -32,8 +36,10 @@
 #include "worker/crash_note.hpp"
 #include "worker/handover.hpp"
 #include "worker/identity.hpp"
+#include "worker/listeners.hpp"
 #include "worker/plugin_host.hpp"
 #include "worker/termination.hpp"
+#include "worker/tls.hpp"
 #include "worker/worker_log.hpp"
 
 namespace appserver::worker {
@@ -106,19 +112,17 @@ net::StreamLimits to_stream_limits(const config::Limits& limits, const config::R
   return result;
 }
 
-net::stream::Framing framing_of(std::string_view scheme) {
-  if (scheme == "text") return net::stream::Framing::text;
-  if (scheme == "frame") return net::stream::Framing::frame;
-  return net::stream::Framing::raw;
-}
-
-std::shared_ptr<const net::StreamListener> make_listener(const std::string& text,
-                                                         const std::string& scheme) {
-  net::StreamListener listener{text, scheme, framing_of(scheme)};
-  listener.only_websockets = scheme == "ws";
-  listener.begins_with_http = scheme == "http" || listener.only_websockets;
-  if (listener.begins_with_http) listener.protocol = "websocket";
-  return std::make_shared<const net::StreamListener>(std::move(listener));
+// Of the boot message, whose last descriptor it is.
+std::shared_ptr<net::tls::Server> take_tls(const config::Tls& tls, Message& boot) {
+  if (!tls.is_used()) return nullptr;
+  if (boot.fds.size() == kFirstListener) throw std::runtime_error("no certificates were sent");
+  const os::Fd file = std::move(boot.fds.back());
+  boot.fds.pop_back();
+  try {
+    return std::make_shared<net::tls::Server>(make_tls_context(tls, file));
+  } catch (const std::exception& error) {
+    throw std::runtime_error(fmt::format("tls: {}", error.what()));
+  }
 }
 
 class Worker final {
@@ -140,13 +144,16 @@ class Worker final {
   bool has_room() const { return connections() < max_connections_; }
   std::size_t connections() const { return server_.connections() + streams_.connections(); }
   void connection_ended();
+  void complain(const std::string& what);
   void check_plugin();
   void start_accepting(std::uint32_t slot);
   void stop_accepting(std::uint32_t slot, bool empty_queue);
   void stop_accepting_all(bool empty_queue);
   void adopt(os::Fd predecessor);
+  void renew_certificates(const os::Fd& file);
   void drain(milliseconds timeout, os::Fd successor);
   void drain_to(os::Fd successor);
+  void send_state(std::uint64_t number);
   void deadline_reached();
   void check_drained();
   void finish();
@@ -162,20 +169,24 @@ class Worker final {
   std::uint32_t max_connections_;
   net::HttpServer server_;
   net::StreamServer streams_;
-  // By the configuration's text.
-  std::map<std::string, std::shared_ptr<const net::StreamListener>, std::less<>> listeners_;
+  std::shared_ptr<net::tls::Server> tls_;  // null without TLS
+  net::DatagramServer datagrams_;
+  const Listeners listeners_{boot_.group, tls_};
   Descriptor channel_;
   Descriptor terminated_;
   boost::asio::steady_timer tick_{context_};
   boost::asio::steady_timer deadline_{context_};
   std::map<std::uint32_t, std::vector<std::unique_ptr<net::Acceptor>>> acceptors_;
+  std::set<std::uint32_t> slots_;  // whose sockets are here
   std::unique_ptr<HandoverSender> sender_;
   std::list<std::unique_ptr<HandoverReceiver>> receivers_;
   std::chrono::steady_clock::time_point last_complaint_{};
   std::uint64_t cut_ = 0;
   bool serving_ = false;
   bool draining_ = false;
+  bool leaves_state_ = false;  // right before its end, to the slot's next worker
   bool check_posted_ = false;
+  bool cut_off_ = false;
   bool finished_ = false;
 };
 
@@ -189,16 +200,20 @@ Worker::Worker(const channel::Boot& boot, os::Fd channel_socket, Message boot_me
       server_(context_, to_limits(boot.group.limits), host_, page_),
       streams_(context_, to_stream_limits(boot.group.limits, boot.group.reload), host_.streams(),
                page_),
+      tls_(take_tls(boot.group.tls, boot_message)),
+      datagrams_(context_, boot.group.limits.max_message.value, host_.datagrams(), page_,
+                 [this](const std::string& what) { complain(what); }),
       channel_(context_.get_executor(), channel_socket.release()),
       terminated_(context_.get_executor(), terminated.release()) {
   note_crashes(page_.crash);
   record_modules(page_.crash, boot.plugin_file);
-  for (const config::Listen& listen : boot.group.listen) {
-    listeners_.emplace(listen.text, make_listener(listen.text, listen.scheme));
-  }
   std::vector<os::Fd> listeners;
   for (std::size_t i = kFirstListener; i < boot_message.fds.size(); ++i) {
     listeners.push_back(std::move(boot_message.fds[i]));
+  }
+  if (boot.has_state && !listeners.empty()) {
+    host_.lifecycle().inherit(listeners.back());
+    listeners.pop_back();
   }
   add_listeners(boot.slot, std::move(listeners));
   server_.on_upgrade([this](Handed moved, std::shared_ptr<const net::StreamListener> listener,
@@ -207,6 +222,9 @@ Worker::Worker(const channel::Boot& boot, os::Fd channel_socket, Message boot_me
   });
   server_.on_fewer([this] { connection_ended(); });
   streams_.on_fewer([this] { connection_ended(); });
+  datagrams_.on_fewer_held([this] {
+    if (draining_) check_drained();
+  });
 }
 
 void Worker::connection_ended() {
@@ -222,6 +240,13 @@ void Worker::connection_ended() {
 // A listener whose connections nobody would serve is a mistake.
 void Worker::check_plugin() {
   for (const config::Listen& listen : boot_.group.listen) {
+    if (listen.is_udp()) {
+      if (host_.takes_datagrams()) continue;
+      throw std::runtime_error(
+          fmt::format("the plugin does not take datagrams (no extension \"udp/1\"; in C++: no "
+                      "on_datagram), but the group listens on {}",
+                      listen.text));
+    }
     if (listen.is_http() ? host_.speaks_http() : host_.speaks_streams()) continue;
     throw std::runtime_error(
         listen.is_http()
@@ -251,8 +276,10 @@ void Worker::start() {
                            "raise rlimits.nofile",
                            max_connections_, boot_.group.limits.max_connections));
   }
+  host_.datagrams().start(datagrams_);
+  host_.bus().start([this] { say(Kind::want_bus); });
   host_.start(server_, streams_);
-  say(Kind::ready);
+  say(Kind::ready, host_.lifecycle().saves_state() ? 1 : 0);
   watch_termination();
   read_channel();
   tick();
@@ -304,7 +331,7 @@ void Worker::handle(Message message) {
   switch (message.kind) {
     case Kind::serve:
       serving_ = true;
-      for (auto& [slot, acceptors] : acceptors_) start_accepting(slot);
+      for (const std::uint32_t slot : slots_) start_accepting(slot);
       break;
     case Kind::probe:
       for (os::Fd& socket : message.fds) server_.serve(std::move(socket));
@@ -325,62 +352,87 @@ void Worker::handle(Message message) {
       // The slot may be one that ends: nobody else takes its queue then.
       if (message.slot != boot_.slot) stop_accepting(message.slot, serving_);
       break;
+    case Kind::certificates:
+      if (message.fds.size() == 1) renew_certificates(message.fds.front());
+      break;
     case Kind::kept:
       host_.kept();
+      break;
+    case Kind::save_state:
+      if (message.number == 0) {
+        leaves_state_ = true;
+      } else {
+        send_state(message.number);
+      }
+      break;
+    case Kind::bus:
+      if (message.fds.size() == 1) host_.bus().connected(std::move(message.fds.front()));
       break;
     default:
       throw std::runtime_error("the supervisor sent a message that is not for a worker");
   }
 }
 
-// In the order of the configuration; those that are lent are TCP sockets alone.
+void Worker::renew_certificates(const os::Fd& file) {
+  if (!tls_) return;
+  try {
+    tls_->replace(make_tls_context(boot_.group.tls, file));
+  } catch (const std::exception& error) {
+    log_.write(config::LogLevel::error,
+               fmt::format("new certificates are not taken: {}; those before stay", error.what()));
+  }
+}
+
 void Worker::add_listeners(std::uint32_t slot, std::vector<os::Fd> sockets) {
   stop_accepting(slot, false);
-  std::vector<const config::Listen*> listens;
-  for (const config::Listen& listen : boot_.group.listen) {
-    if (slot == boot_.slot || !listen.is_unix()) listens.push_back(&listen);
-  }
-  const auto complain = [this](const std::string& what) {
-    const auto now = std::chrono::steady_clock::now();
-    if (now - last_complaint_ < std::chrono::seconds(1)) return;
-    last_complaint_ = now;
-    log_.write(config::LogLevel::warning,
-               what + ". Raise rlimits.nofile or lower limits.max_connections");
+  slots_.insert(slot);
+  const auto listeners = listeners_.of_sockets(slot != boot_.slot);
+  const auto complain_of_shortage = [this](const std::string& what) {
+    complain(what + ". Raise rlimits.nofile or lower limits.max_connections");
   };
   for (std::size_t i = 0; i < sockets.size(); ++i) {
-    std::shared_ptr<const net::StreamListener> listener;
-    if (i < listens.size()) listener = listeners_.at(listens[i]->text);
+    Listeners::Listener listener = i < listeners.size() ? listeners[i] : nullptr;
+    if (listener != nullptr && listener->is_udp) {
+      datagrams_.add(slot, std::move(sockets[i]), listener->text);
+      continue;
+    }
     const auto accepted = [this, listener = std::move(listener)](os::Fd connection) {
       page_.accepted.add();
       Handed fresh{std::move(connection)};
+      try {
+        if (listener) fresh.tls = accept_tls(*listener, fresh.connection.get());
+      } catch (const std::exception& error) {
+        complain(fmt::format("{}; a connection is closed", error.what()));
+        return;
+      }
       serve(std::move(fresh), listener);
     };
     acceptors_[slot].push_back(std::make_unique<net::Acceptor>(
         context_, std::move(sockets[i]),
-        net::Acceptor::Hooks{[this] { return has_room(); }, accepted, complain}));
+        net::Acceptor::Hooks{[this] { return has_room(); }, accepted, complain_of_shortage}));
   }
+}
+
+// At most once a second: a flood brings as many reasons as it brings clients.
+void Worker::complain(const std::string& what) {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - last_complaint_ < std::chrono::seconds(1)) return;
+  last_complaint_ = now;
+  log_.write(config::LogLevel::warning, what);
 }
 
 // Null: of a listener of nobody.
 void Worker::serve(Handed fresh, const std::shared_ptr<const net::StreamListener>& listener) {
   if (listener == nullptr || listener->begins_with_http) {
     server_.serve(std::move(fresh.connection), std::move(fresh.received),
-                  host_.speaks_streams() ? listener : nullptr);
+                  host_.speaks_streams() ? listener : nullptr, std::move(fresh.tls));
   } else {
-    streams_.serve(std::move(fresh.connection), listener);
+    streams_.serve(std::move(fresh.connection), listener, std::move(fresh.tls));
   }
 }
 
-// Also what came in at an address that this release does not listen on any more.
 void Worker::go_on_with(Handed handed) {
-  std::shared_ptr<const net::StreamListener> listener;
-  const auto known = listeners_.find(handed.listener);
-  if (known != listeners_.end()) {
-    listener = known->second;
-  } else if (!handed.listener.empty()) {
-    listener =
-        make_listener(handed.listener, handed.listener.substr(0, handed.listener.find("://")));
-  }
+  Listeners::Listener listener = listeners_.of_handed(handed.listener);
   const bool opens_only = listener != nullptr && listener->only_websockets;
   if (handed.kind == Handed::Kind::http) {
     if (host_.speaks_http() || opens_only) serve(std::move(handed), listener);
@@ -392,9 +444,12 @@ void Worker::go_on_with(Handed handed) {
 
 void Worker::start_accepting(std::uint32_t slot) {
   for (auto& acceptor : acceptors_[slot]) acceptor->start();
+  datagrams_.start(slot);
 }
 
 void Worker::stop_accepting(std::uint32_t slot, bool empty_queue) {
+  slots_.erase(slot);
+  datagrams_.stop(slot, empty_queue);
   const auto found = acceptors_.find(slot);
   if (found == acceptors_.end()) return;
   for (auto& acceptor : found->second) acceptor->stop(empty_queue);
@@ -402,7 +457,7 @@ void Worker::stop_accepting(std::uint32_t slot, bool empty_queue) {
 }
 
 void Worker::stop_accepting_all(bool empty_queue) {
-  while (!acceptors_.empty()) stop_accepting(acceptors_.begin()->first, empty_queue);
+  while (!slots_.empty()) stop_accepting(*slots_.begin(), empty_queue);
 }
 
 void Worker::adopt(os::Fd predecessor) {
@@ -434,6 +489,8 @@ void Worker::drain(milliseconds timeout, os::Fd successor) {
     server_.drain_politely();
     streams_.drain_politely();
   }
+  // Last, so that what it ends can move to the successor.
+  if (!again) host_.lifecycle().drain();
   check_drained();
 }
 
@@ -456,6 +513,7 @@ void Worker::deadline_reached() {
   if (sender_) cut_ += sender_->cut();
   cut_ += server_.cut();
   cut_ += streams_.cut();
+  cut_off_ = true;
   check_drained();
 }
 
@@ -465,7 +523,8 @@ void Worker::check_drained() {
   boost::asio::post(context_, [this] {
     check_posted_ = false;
     const bool sent = !sender_ || sender_->empty();
-    if (connections() == 0 && sent && receivers_.empty() && !finished_) finish();
+    const bool answered = datagrams_.held() == 0 || cut_off_;
+    if (connections() == 0 && sent && answered && receivers_.empty() && !finished_) finish();
   });
 }
 
@@ -473,9 +532,22 @@ void Worker::finish() {
   finished_ = true;
   sender_.reset();
   say(Kind::drained, cut_, std::to_string(page_.handed_over.get()));
+  if (leaves_state_) send_state(0);
   host_.stop();
   say(Kind::stopped);
   context_.stop();
+}
+
+// Not sent where the channel is full: whoever asked does not wait for long.
+void Worker::send_state(std::uint64_t number) {
+  const LifecycleHost::Saved saved = host_.lifecycle().save();
+  Message message;
+  message.kind = Kind::state;
+  message.number = number;
+  message.text = saved.failure;
+  std::vector<int> files;
+  if (saved.file) files.push_back(saved.file.get());
+  channel::send(channel_.native_handle(), message, files);
 }
 
 void Worker::tick() {
@@ -485,6 +557,7 @@ void Worker::tick() {
                          static_cast<std::uint64_t>(now.tv_nsec));
   server_.tick();
   streams_.tick();
+  datagrams_.tick();
   tick_.expires_after(net::TimerWheel::kTick);
   tick_.async_wait([this](const error_code& error) {
     if (!error) tick();
@@ -493,8 +566,16 @@ void Worker::tick() {
 
 void Worker::watch_termination() {
   terminated_.async_wait(terminated_.wait_read, [this](const error_code& error) {
-    if (!error) drain(drain_timeout(), {});
+    if (error) return;
+    // The supervisor did not ask for this end, and starts another worker.
+    leaves_state_ = leaves_state_ || (!draining_ && host_.lifecycle().saves_state());
+    drain(drain_timeout(), {});
   });
+}
+
+std::size_t bus_memory(const std::string& settings) {
+  const auto value = boost::json::parse(settings);
+  return boost::json::value_to<std::size_t>(value.at("memory"));
 }
 
 void say_failed(int channel_socket, const std::string& why) {
@@ -537,6 +618,10 @@ int run_worker(int channel_number, pid_t supervisor) {
         std::chrono::duration_cast<std::chrono::seconds>(boot.group.reload.drain_timeout) +
         kAlarmGrace);
     take_on(boot.group, boot.slot, supervisor);
+    if (boot.purpose == channel::Purpose::bus) {
+      const std::size_t memory = bus_memory(boot.group.settings);
+      return bus::run_bus(std::move(channel_socket), std::move(terminated), memory);
+    }
     live(boot, channel_copy.get(), std::move(channel_socket), std::move(boot_message),
          std::move(terminated));
   } catch (const std::exception& error) {

@@ -102,10 +102,12 @@ control::RolloutEvent half_done() {
 TEST_CASE("on a terminal a reload has a bar, and Ctrl-C leaves it to the daemon") {
   control::FakeDaemon daemon;
   std::shared_ptr<control::EventStream> stream;
-  daemon.commands.on_reload = [&](const auto&, auto events) {
-    events->send(half_done());
-    stream = std::move(events);
-  };
+  daemon.on_loop([&] {
+    daemon.commands.on_reload = [&](const auto&, auto events) {
+      events->send(half_done());
+      stream = std::move(events);
+    };
+  });
   OnTerminal program(daemon, "xterm", {"reload"});
   REQUIRE_THAT(program.read_until("1/2"), Catch::Contains("hello  [########........] 1/2"));
   program.type('\x03');
@@ -117,10 +119,12 @@ TEST_CASE("on a terminal a reload has a bar, and Ctrl-C leaves it to the daemon"
 
 TEST_CASE("on a terminal that cannot move its cursor a reload has lines") {
   control::FakeDaemon daemon;
-  daemon.commands.on_reload = [&](const auto&, const auto& events) {
-    events->send(half_done());
-    events->send(control::done_event(control::RolloutResult::done));
-  };
+  daemon.on_loop([&] {
+    daemon.commands.on_reload = [&](const auto&, const auto& events) {
+      events->send(half_done());
+      events->send(control::done_event(control::RolloutResult::done));
+    };
+  });
   OnTerminal program(daemon, "dumb", {"reload"});
   REQUIRE(program.read_until() == "+0.00s hello/0 ready\r\ndone: finished\r\n");
   REQUIRE(program.exit_code() == 0);
@@ -129,10 +133,12 @@ TEST_CASE("on a terminal that cannot move its cursor a reload has lines") {
 TEST_CASE("a signal that the program was started to ignore does not end what it follows") {
   control::FakeDaemon daemon;
   std::shared_ptr<control::EventStream> stream;
-  daemon.commands.on_reload = [&](const auto&, auto events) {
-    events->send(half_done());
-    stream = std::move(events);
-  };
+  daemon.on_loop([&] {
+    daemon.commands.on_reload = [&](const auto&, auto events) {
+      events->send(half_done());
+      stream = std::move(events);
+    };
+  });
   ::signal(SIGHUP, SIG_IGN);
   OnTerminal program(daemon, "dumb", {"reload"});
   ::signal(SIGHUP, SIG_DFL);

@@ -206,6 +206,7 @@ TEST_CASE("who leaves before the daemon has answered is told that nothing is kno
   REQUIRE(outcome.err ==
           "detached before the daemon answered; `appserverctl reload status` tells whether a "
           "rollout goes on\n");
+  daemon.until([&] { return stream != nullptr; });
   daemon.on_loop([&] { stream.reset(); });
 }
 

@@ -17,6 +17,7 @@ Boot full_boot() {
   Boot boot;
   boot.purpose = Purpose::preflight;
   boot.slot = 7;
+  boot.has_state = true;
   boot.generation = std::numeric_limits<std::uint64_t>::max();
   boot.plugin_file = "/state/store/ab/hello \"x\".so";
   boot.build = std::string(64, 'a');
@@ -55,6 +56,7 @@ Boot full_boot() {
 void check_equal(const Boot& got, const Boot& wanted) {
   CHECK(got.purpose == wanted.purpose);
   CHECK(got.slot == wanted.slot);
+  CHECK(got.has_state == wanted.has_state);
   CHECK(got.generation == wanted.generation);
   CHECK(got.plugin_file == wanted.plugin_file);
   CHECK(got.build == wanted.build);
@@ -100,7 +102,7 @@ TEST_CASE("a record that encode would not have written is refused in words") {
   SECTION("a number is too large") { bad = with(good, R"("slot":7)", R"("slot":4294967296)"); }
   SECTION("a number is negative") { bad = with(good, R"("slot":7)", R"("slot":-1)"); }
   SECTION("a fraction") { bad = with(good, R"("slot":7)", R"("slot":7.5)"); }
-  SECTION("an unknown purpose") { bad = with(good, R"("purpose":1)", R"("purpose":2)"); }
+  SECTION("an unknown purpose") { bad = with(good, R"("purpose":1)", R"("purpose":3)"); }
   SECTION("a negative purpose") { bad = with(good, R"("purpose":1)", R"("purpose":-1)"); }
   SECTION("an unknown log level") { bad = with(good, R"("log_level":3)", R"("log_level":4)"); }
   SECTION("a port is too large") { bad = with(good, R"("port":65535)", R"("port":65536)"); }

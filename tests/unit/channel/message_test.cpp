@@ -60,7 +60,8 @@ TEST_CASE("every kind is understood") {
   const auto [left, right] = os::make_socket_pair(SOCK_SEQPACKET);
   for (const Kind kind :
        {Kind::boot, Kind::serve, Kind::probe, Kind::adopt, Kind::drain, Kind::lend, Kind::reclaim,
-        Kind::kept, Kind::ready, Kind::failed, Kind::drained, Kind::stopped}) {
+        Kind::kept, Kind::save_state, Kind::certificates, Kind::ready, Kind::failed, Kind::drained,
+        Kind::stopped, Kind::state, Kind::bus, Kind::want_bus}) {
     Message message;
     message.kind = kind;
     REQUIRE(channel::send(left.get(), message) == os::SendResult::sent);
@@ -101,15 +102,15 @@ TEST_CASE("a malformed message is refused in words and its descriptors are close
   std::string words;
   SECTION("another version") {
     bytes = raw(channel::kVersion + 1, 101);
-    words = "a channel message has version 2, this is 1";
+    words = "a channel message has version 3, this is 2";
   }
   SECTION("too short") {
     bytes = raw(channel::kVersion, 101).substr(0, 15);
     words = "a channel message is too short";
   }
   SECTION("unknown kinds") {
-    const auto kind = GENERATE(std::uint16_t{0}, std::uint16_t{9}, std::uint16_t{100},
-                               std::uint16_t{105}, std::uint16_t{0xffff});
+    const auto kind = GENERATE(std::uint16_t{0}, std::uint16_t{12}, std::uint16_t{100},
+                               std::uint16_t{107}, std::uint16_t{0xffff});
     bytes = raw(channel::kVersion, kind);
     words = "unknown channel message " + std::to_string(kind);
   }

@@ -49,15 +49,36 @@ TEST_CASE("a unix socket is relative to the file and fits its address") {
   CHECK_FALSE(problem("http://unix:").empty());
 }
 
-TEST_CASE("schemes of later versions are told from unknown ones") {
-  CHECK(problem("wss://127.0.0.1:80") ==
-        "wss:// is not supported yet by this version; it serves http, ws, text, frame, tcp");
-  CHECK(problem("https://127.0.0.1:443") ==
-        "https:// is not supported yet by this version; it serves http, ws, text, frame, tcp");
+TEST_CASE("an unknown scheme is told with those that it may have meant") {
   CHECK(parsed("ws://127.0.0.1:80").scheme == "ws");
   CHECK_FALSE(parsed("ws://127.0.0.1:80").is_http());
   CHECK(problem("htp://127.0.0.1:80") ==
         "unknown scheme 'htp' in 'htp://127.0.0.1:80'; did you mean 'http'?");
+}
+
+TEST_CASE("each protocol has a scheme for it under TLS") {
+  for (const auto& [secured, plain] :
+       {std::pair("https", "http"), std::pair("wss", "ws"), std::pair("text+tls", "text"),
+        std::pair("tls", "tcp"), std::pair("frame+tls", "frame")}) {
+    INFO(secured);
+    const Listen under = parsed(std::string(secured) + "://127.0.0.1:443");
+    CHECK(under.is_tls());
+    CHECK(under.scheme == secured);
+    CHECK(under.plain_scheme() == plain);
+    CHECK(under.text == std::string(secured) + "://127.0.0.1:443");
+    CHECK(parsed(std::string(secured) + "://unix:a.sock").unix_path == "/srv/a.sock");
+    const Listen without = parsed(std::string(plain) + "://127.0.0.1:80");
+    CHECK_FALSE(without.is_tls());
+    CHECK(without.plain_scheme() == plain);
+  }
+  CHECK(parsed("https://127.0.0.1:443").is_http());
+  CHECK_FALSE(parsed("tls://127.0.0.1:443").is_http());
+}
+
+TEST_CASE("two protocols cannot share a port, whether under TLS or not") {
+  CHECK(group_problems("    listen: ['http://*:80', 'https://*:80']\n"
+                       "    tls: {certificate: a, key: b}\n")
+            .size() == 1);
 }
 
 TEST_CASE("an address that is none says what to write") {
@@ -120,4 +141,14 @@ TEST_CASE("port 0 is another port in each group") {
 
 TEST_CASE("a group cannot listen on the control socket") {
   CHECK(group_problems("    listen: http://unix:./run/appserverd.sock\n").size() == 1);
+}
+
+TEST_CASE("a udp:// address is a port, never a unix socket") {
+  const Listen udp = parsed("udp://127.0.0.1:53");
+  CHECK(udp.is_udp());
+  CHECK_FALSE(udp.is_http());
+  CHECK(udp.text == "udp://127.0.0.1:53");
+  CHECK(problem("udp://unix:run/a.sock") ==
+        "udp:// has no unix sockets: in 'udp://unix:run/a.sock'; write udp://127.0.0.1:PORT, or "
+        "frame://unix:run/a.sock for messages over a unix socket");
 }

@@ -46,6 +46,10 @@ Group full_group() {
                   1s,       2s,
                   3s};
   group.recycle = {std::numeric_limits<std::uint64_t>::max(), Bytes{1u << 30}, 24h};
+  group.tls = {{{"/etc/a.pem", "/etc/a.key"}, {"/etc/b.pem", "/etc/b.key"}},
+               ClientCertificates::required,
+               "/etc/ca.pem",
+               TlsVersion::v1_3};
   group.hang_timeout = 0s;
   group.user = "www-data";
   group.group = "adm";
@@ -91,7 +95,7 @@ TEST_CASE("each way to take an inconclusive canary survives its record") {
 
 TEST_CASE("a record says each member once, and as a configuration file calls it") {
   const json::value record = to_json(full_group());
-  CHECK(record.as_object().size() == 18);
+  CHECK(record.as_object().size() == 19);
   CHECK(record.at("reload").at("canary").at("on_inconclusive") == "rollback");
   CHECK(record.at("reload").at("deadline") == 7'200'000);
 }

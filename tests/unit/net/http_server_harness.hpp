@@ -144,6 +144,11 @@ class Script final : public net::RequestHandler {
     }
   }
   void on_exchange_end(appserver_exchange exchange) override { ended.push_back(exchange); }
+  bool wants_client_gone() const override { return watches; }
+  void on_client_gone(appserver_exchange exchange) override {
+    gone.push_back(exchange);
+    if (on_gone) on_gone(exchange);
+  }
 
   bool has_ended(appserver_exchange exchange) const {
     return std::ranges::count(ended, exchange) == 1;
@@ -154,6 +159,9 @@ class Script final : public net::RequestHandler {
   std::vector<appserver_exchange> seen;
   std::vector<std::string> requests;
   std::vector<appserver_exchange> ended;
+  bool watches = false;
+  std::function<void(appserver_exchange)> on_gone;
+  std::vector<appserver_exchange> gone;
 };
 
 inline net::HttpLimits small_limits() {

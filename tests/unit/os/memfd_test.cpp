@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <catch2/catch.hpp>
 #include <stdexcept>
 
@@ -54,6 +55,19 @@ TEST_CASE("a memory file that could still change, or is none, is refused") {
 TEST_CASE("a sealed memory file over the limit is refused") {
   const os::Fd file = os::make_sealed_memfd("test", "12345");
   CHECK_THROWS_AS(os::read_sealed_memfd(file.get(), 4), std::length_error);
+}
+
+TEST_CASE("the size of a sealed memory file is told, and what is none, or too large, is refused") {
+  const os::Fd file = os::make_sealed_memfd("test", {"12", "345"});
+  CHECK(os::check_sealed_memfd(file.get(), 5) == 5);
+  CHECK(os::read_sealed_memfd(file.get(), 5) == "12345");
+  CHECK_THROWS_AS(os::check_sealed_memfd(file.get(), 4), std::length_error);
+  CHECK_THROWS_AS(os::check_sealed_memfd(unsealed(5).get(), 5), std::runtime_error);
+  std::array<int, 2> ends{};
+  REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
+  const os::Fd read_end(ends[0]);
+  const os::Fd write_end(ends[1]);
+  CHECK_THROWS_AS(os::check_sealed_memfd(read_end.get(), 5), os::SystemError);
 }
 
 TEST_CASE("two mappings of a shared memory file see one memory, which begins as zeros") {

@@ -61,11 +61,31 @@ void FakeWorld::carry_out(const effect::Spawn& spawn) {
   expect(spawn.release == in_force_ ||
              (roll_ && (spawn.release == roll_->target || spawn.release == roll_->before)),
          "a worker of a release that nobody asked for");
-  if (chance(10) || (is_bad(spawn.release) && random(3) == 0)) {
-    plan(spawn.worker, Will::crash, 2s);
+  if (spawn.predecessor == 0) return plan_start(spawn.worker);
+  const auto predecessor = workers_.find(spawn.predecessor);
+  expect(is_serving(spawn.predecessor) && predecessor->second.has_state &&
+             predecessor->second.slot == spawn.slot,
+         "state is asked of a worker that has none, does not serve, or is of another slot");
+  ++states_;
+  plan(spawn.worker, Will::start, GroupMachine::kStatePatience);
+}
+
+void FakeWorld::plan_start(WorkerId id) {
+  const ReleaseId release = workers_.at(id).release;
+  if (chance(10) || (is_bad(release) && random(3) == 0)) {
+    plan(id, Will::crash, 2s);
   } else if (!chance(8)) {
-    plan(spawn.worker, Will::become_ready, policy_.start_timeout / 2);
+    plan(id, Will::become_ready, policy_.start_timeout / 2);
   }
+}
+
+void FakeWorld::carry_out(const effect::LeaveState& leave) {
+  expect(is_serving(leave.worker) && workers_.at(leave.worker).has_state,
+         "a worker that has no state, or does not serve, is to leave it");
+  if (!workers_.contains(leave.worker)) return;
+  expect(!std::exchange(workers_.at(leave.worker).leaves_state, true),
+         "a worker is told twice to leave its state");
+  ++states_;
 }
 
 void FakeWorld::carry_out(const effect::Probe& probe) {
@@ -251,8 +271,12 @@ void FakeWorld::apply(const Effects& effects) {
 void FakeWorld::act(WorkerId id) {
   note(fmt::format("w{} will {}", id, static_cast<int>(workers_.at(id).will)));
   switch (std::exchange(workers_.at(id).will, Will::nothing)) {
+    case Will::start:
+      plan_start(id);
+      return apply(machine_.worker_started(id, now_));
     case Will::become_ready:
-      return apply(machine_.worker_ready(id, now_));
+      workers_.at(id).has_state = random(2) == 0;
+      return apply(machine_.worker_ready(id, now_, workers_.at(id).has_state));
     case Will::pass_probe:
       return apply(machine_.worker_probed(id, true, {}, now_));
     case Will::fail_probe:

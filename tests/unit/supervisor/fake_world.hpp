@@ -57,6 +57,8 @@ class FakeWorld final {
   }
   std::uint64_t recycled() const { return recycled_; }
   std::uint64_t closed() const { return closed_; }
+  // Workers that were asked for their state.
+  std::uint64_t states() const { return states_; }
   std::uint32_t random(std::uint32_t below) {
     return static_cast<std::uint32_t>(random_() % below);
   }
@@ -64,11 +66,13 @@ class FakeWorld final {
   void trace(bool on) { tracing_ = on; }
 
  private:
-  enum class Will { nothing, become_ready, pass_probe, fail_probe, end, crash };
+  enum class Will { nothing, start, become_ready, pass_probe, fail_probe, end, crash };
   struct Worker {
     std::uint32_t slot = 0;
     ReleaseId release = 0;
     bool serves = false;  // was told to
+    bool has_state = false;
+    bool leaves_state = false;
     bool draining = false;
     bool killed = false;
     bool doubted = false;
@@ -94,6 +98,7 @@ class FakeWorld final {
   };
 
   void carry_out(const effect::Spawn& spawn);
+  void carry_out(const effect::LeaveState& leave);
   void carry_out(const effect::Probe& probe);
   void carry_out(const effect::Serve& serve);
   void carry_out(const effect::Drain& drain);
@@ -115,6 +120,7 @@ class FakeWorld final {
   void act(WorkerId id);
   void end(WorkerId id, const std::string& why);
   void plan(WorkerId id, Will will, milliseconds at_most);
+  void plan_start(WorkerId id);
   void let_go(WorkerId holder);
   void expect(bool kept, const std::string& promise);
   void check_state();
@@ -152,6 +158,7 @@ class FakeWorld final {
   std::array<std::uint64_t, 4> ended_{};
   std::uint64_t recycled_ = 0;
   std::uint64_t closed_ = 0;
+  std::uint64_t states_ = 0;
   ReleaseId last_release_ = 1;
   ReleaseId in_force_ = 1;
   bool healthy_ = false;

@@ -85,6 +85,7 @@ TEST_CASE("whatever workers and people do, a group keeps its promises") {
   std::uint64_t steps = 0;
   std::uint64_t recycled = 0;
   std::uint64_t closed = 0;
+  std::uint64_t states = 0;
   std::array<std::uint64_t, 4> ended{};
   for (std::uint64_t seed = first; seed < first + sequences; ++seed) {
     std::mt19937_64 random(seed);
@@ -100,6 +101,7 @@ TEST_CASE("whatever workers and people do, a group keeps its promises") {
     steps += world.steps();
     recycled += world.recycled();
     closed += world.closed();
+    states += world.states();
     for (const auto outcome :
          {Outcome::done, Outcome::rolled_back, Outcome::partial, Outcome::stopped}) {
       ended.at(static_cast<std::size_t>(outcome)) += world.rolls_ended(outcome);
@@ -110,5 +112,6 @@ TEST_CASE("whatever workers and people do, a group keeps its promises") {
   for (const std::uint64_t count : ended) CHECK(count > 1'000);
   CHECK(recycled > 1'000);
   CHECK(closed > 1'000);
+  CHECK(states > 1'000);
   CHECK(steps > 20 * kSequences);
 }

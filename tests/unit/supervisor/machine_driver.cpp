@@ -9,7 +9,11 @@ namespace {
 
 struct Printer {
   std::string operator()(const effect::Spawn& e) const {
-    return fmt::format("spawn w{} s{} r{}", e.worker, e.slot, e.release);
+    const std::string text = fmt::format("spawn w{} s{} r{}", e.worker, e.slot, e.release);
+    return e.predecessor == 0 ? text : text + fmt::format(" after w{}", e.predecessor);
+  }
+  std::string operator()(const effect::LeaveState& e) const {
+    return fmt::format("leave state w{}", e.worker);
   }
   std::string operator()(const effect::Probe& e) const {
     return fmt::format("probe w{}", e.worker);

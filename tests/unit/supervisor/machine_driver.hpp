@@ -11,8 +11,9 @@ namespace appserver::supervisor {
 
 using Lines = std::vector<std::string>;
 
-// For example "spawn w3 s0 r2", "drain w1 to w3 30000ms", "lend s0 to w2", "ready s0 w3",
-// "roll rolled_back: slot 0: why", "retire all but 2", "recycled s0, cut 2".
+// For example "spawn w3 s0 r2", "spawn w3 s0 r2 after w1" (with its state), "drain w1 to w3
+// 30000ms", "lend s0 to w2", "ready s0 w3", "roll rolled_back: slot 0: why", "retire all but 2",
+// "recycled s0, cut 2".
 std::string to_text(const Effect& effect);
 
 inline const Lines kNothing;
@@ -50,6 +51,8 @@ class Driver final {
   Lines moves(WorkerId worker) { return lines(machine.worker_moves(worker, now)); }
   Lines stop(bool fast) { return lines(machine.stop(fast, now)); }
   Lines ready(WorkerId worker) { return lines(machine.worker_ready(worker, now)); }
+  Lines ready_with_state(WorkerId worker) { return lines(machine.worker_ready(worker, now, true)); }
+  Lines started(WorkerId worker) { return lines(machine.worker_started(worker, now)); }
   Lines probed(WorkerId worker, bool passed, const std::string& why = {}) {
     return lines(machine.worker_probed(worker, passed, why, now));
   }

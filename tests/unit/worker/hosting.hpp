@@ -30,7 +30,7 @@ inline channel::Boot boot_of(const std::string& file, const std::string& setting
 }
 
 // A worker without its process: host, server and one scripted plugin.
-struct Hosting final : ScriptedPlugin {
+struct Hosting : ScriptedPlugin {
   explicit Hosting(const std::string& file = APPSERVER_SCRIPTED_PLUGIN)
       : Hosting(os::make_socket_pair(SOCK_SEQPACKET), file) {}
 

@@ -26,7 +26,12 @@ std::int32_t on_request(void* self, const appserver_http_request* request,
   return script(self).on_request(request, exchange);
 }
 
-const appserver_http_plugin kHttp = {sizeof(kHttp), 0, on_request};
+const appserver_http_plugin kHttp = {sizeof(kHttp), 0, on_request, nullptr};
+
+const appserver_lifecycle_plugin kLifecycle = {
+    sizeof(kLifecycle), 0,
+    [](void* self, appserver_state* state) noexcept { return script(self).save_state(state); },
+    [](void* self) noexcept { script(self).on_worker_drain(); }};
 
 }  // namespace
 
@@ -42,6 +47,7 @@ extern "C" const appserver_plugin appserver_plugin_v1 = {
     [](void* self) noexcept { script(self).on_worker_reload(); },
     [](void* self) noexcept { script(self).on_worker_stop(); },
     [](const char* name) noexcept -> const void* {
+      if (std::string_view(name) == APPSERVER_LIFECYCLE) return &kLifecycle;
       return std::string_view(name) == APPSERVER_HTTP ? &kHttp : nullptr;
     },
     [](void* self) noexcept { return script(self).self_check(); },

@@ -4,6 +4,7 @@
 
 #include <appserver/abi.h>
 #include <appserver/abi/http.h>
+#include <appserver/abi/lifecycle.h>
 
 #include <cstdint>
 
@@ -18,6 +19,8 @@ class ScriptedPlugin {
   virtual std::int32_t on_worker_start() noexcept = 0;
   virtual void on_worker_reload() noexcept = 0;
   virtual void on_worker_stop() noexcept = 0;
+  virtual std::int32_t save_state(appserver_state*) noexcept { return APPSERVER_NOT_FOUND; }
+  virtual void on_worker_drain() noexcept {}
   virtual std::int32_t on_request(const appserver_http_request* request,
                                   appserver_exchange exchange) noexcept = 0;
 };

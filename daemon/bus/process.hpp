@@ -1,0 +1,14 @@
+// The process of the bus, one a daemon.
+#pragma once
+
+#include <cstddef>
+
+#include "os/fd.hpp"
+
+namespace appserver::bus {
+
+// Serves the connections that come on the channel until the supervisor says drain, is gone, or
+// `terminated` becomes readable. The caller has taken on who it is to be.
+int run_bus(os::Fd channel, os::Fd terminated, std::size_t max_bytes);
+
+}  // namespace appserver::bus

@@ -1,0 +1,103 @@
+#include "bus/store.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <utility>
+
+namespace appserver::bus {
+namespace {
+
+// Far beyond any process's life, and far from overflowing the clock.
+constexpr milliseconds kLongest{std::int64_t{1000} * 60 * 60 * 24 * 365 * 10};
+
+std::optional<std::int64_t> to_number(std::string_view text) {
+  std::int64_t number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  if (error != std::errc{} || stop != end) return std::nullopt;
+  return number;
+}
+
+}  // namespace
+
+Store::Result Store::get(std::string_view key, Time now) {
+  expire(now);
+  const auto found = entries_.find(key);
+  if (found == entries_.end()) return {Status::not_found};
+  return {Status::ok, found->second.version, 0, found->second.value};
+}
+
+Store::Result Store::set(std::string_view key, std::string_view value, milliseconds time_to_live,
+                         Condition condition, std::uint64_t expected, Time now) {
+  expire(now);
+  const auto found = entries_.find(key);
+  const std::uint64_t version = found == entries_.end() ? 0 : found->second.version;
+  if (condition == Condition::absent && version != 0) return {Status::conflict, version};
+  if (condition == Condition::version && version != expected) return {Status::conflict, version};
+  const Result result = put(found, key, value);
+  if (result.status == Status::ok) {
+    const auto entry = entries_.find(key);
+    live_until(entry->second, entry->first, time_to_live, now);
+  }
+  return result;
+}
+
+Store::Result Store::add(std::string_view key, std::int64_t delta, milliseconds time_to_live,
+                         Time now) {
+  expire(now);
+  const auto found = entries_.find(key);
+  const bool is_new = found == entries_.end();
+  const auto before = is_new ? std::int64_t{0} : to_number(found->second.value);
+  std::int64_t sum = 0;
+  if (!before || __builtin_add_overflow(*before, delta, &sum))
+    return {Status::not_a_number, is_new ? 0 : found->second.version};
+  Result result = put(found, key, std::to_string(sum));
+  if (result.status != Status::ok) return result;
+  if (is_new) {
+    const auto entry = entries_.find(key);
+    live_until(entry->second, entry->first, time_to_live, now);
+  }
+  result.sum = sum;
+  return result;
+}
+
+Store::Result Store::erase(std::string_view key, Time now) {
+  expire(now);
+  const auto found = entries_.find(key);
+  if (found == entries_.end()) return {Status::not_found};
+  remove(found);
+  return {};
+}
+
+void Store::expire(Time now) {
+  while (!expiries_.empty() && expiries_.begin()->first <= now)
+    remove(entries_.find(expiries_.begin()->second));
+}
+
+void Store::remove(Entries::iterator entry) {
+  bytes_ -= cost(entry->first, entry->second.value);
+  if (entry->second.expiry != expiries_.end()) expiries_.erase(entry->second.expiry);
+  entries_.erase(entry);
+}
+
+Store::Result Store::put(Entries::iterator found, std::string_view key, std::string_view value) {
+  const std::size_t before = found == entries_.end() ? 0 : cost(found->first, found->second.value);
+  if (bytes_ - before + cost(key, value) > max_bytes_)
+    return {Status::full, found == entries_.end() ? 0 : found->second.version};
+  if (found == entries_.end())
+    found = entries_.emplace(std::string(key), Entry{{}, 0, expiries_.end()}).first;
+  found->second.value = value;
+  found->second.version = ++version_;
+  bytes_ = bytes_ - before + cost(key, value);
+  return {Status::ok, found->second.version};
+}
+
+void Store::live_until(Entry& entry, const std::string& key, milliseconds time_to_live, Time now) {
+  if (entry.expiry != expiries_.end())
+    expiries_.erase(std::exchange(entry.expiry, expiries_.end()));
+  if (time_to_live.count() > 0)
+    entry.expiry = expiries_.emplace(now + std::min(time_to_live, kLongest), key);
+}
+
+}  // namespace appserver::bus

@@ -1,0 +1,28 @@
+// Whom outbound TLS trusts.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "net/tls/context.hpp"
+
+namespace appserver::net::client {
+
+// Keeps what it has read, as long as the files stay what they were.
+class Authorities final {
+ public:
+  // `file`: certificates in PEM; empty: those that the system trusts. Throws CallError that names
+  // the file.
+  std::shared_ptr<const tls::ClientContext> context(const std::string& file);
+
+ private:
+  struct Read {
+    std::filesystem::file_time_type changed{};
+    std::shared_ptr<const tls::ClientContext> context;
+  };
+  std::map<std::string, Read> read_;
+};
+
+}  // namespace appserver::net::client

@@ -1,0 +1,174 @@
+#include "net/client/http_exchange.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <appserver/detail/text.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/beast/http.hpp>
+#include <optional>
+#include <utility>
+
+namespace appserver::net::client {
+namespace {
+
+namespace http = boost::beast::http;
+using boost::system::error_code;
+using Parser = http::response_parser<http::string_body>;
+
+// Bounds the head, each line of a chunked body's framing, and what stands behind it.
+constexpr std::size_t kMaxHead = std::size_t{64} << 10;
+constexpr int kMostInterim = 16;  // answers of 1xx before the final one
+
+[[noreturn]] void bad_response(const std::string& why) {
+  throw CallError(Failure::response, "the answer is no HTTP that can be trusted: " + why);
+}
+
+// What Beast's parser lets through, though the two sides may then disagree on where the answer
+// ends (RFC 9112, section 6.3).
+void check_framing(const http::response_header<>& head) {
+  const auto codings = head.equal_range(http::field::transfer_encoding);
+  const auto coding_count = std::distance(codings.first, codings.second);
+  if (coding_count > 0) {
+    const auto value = codings.first->value();
+    const bool chunked = appserver::detail::equal_ignoring_case(
+        appserver::detail::trimmed({value.data(), value.size()}), "chunked");
+    if (coding_count > 1 || !chunked) bad_response("Transfer-Encoding is not \"chunked\"");
+    if (head.version() < 11) bad_response("Transfer-Encoding in HTTP/1.0");
+    if (head.count(http::field::content_length) > 0)
+      bad_response("Transfer-Encoding and Content-Length together");
+  }
+  const auto lengths = head.equal_range(http::field::content_length);
+  if (std::distance(lengths.first, lengths.second) > 1) bad_response("two of Content-Length");
+  if (lengths.first == lengths.second) return;
+  const auto length = lengths.first->value();
+  if (length.empty() || !std::ranges::all_of(length, [](char c) { return c >= '0' && c <= '9'; }))
+    bad_response("Content-Length is no number");
+}
+
+[[noreturn]] void fail(const error_code& error, std::size_t max_body) {
+  if (error == http::error::body_limit) {
+    throw CallError(Failure::too_large,
+                    fmt::format("the answer's body is over {} bytes (max_body)", max_body));
+  }
+  if (error == http::error::header_limit || error == http::error::buffer_overflow)
+    bad_response("its head is over 64 KiB");
+  if (error == http::error::partial_message) {
+    throw CallError(Failure::lost, "the server closed the connection before the answer was whole");
+  }
+  bad_response(error.message());
+}
+
+// Reads answers, one after the other, from a connection.
+class Reader final {
+ public:
+  Reader(Transport& transport, bool is_head, std::size_t max_body)
+      : transport_(transport), is_head_(is_head), max_body_(max_body) {}
+
+  // Why nothing has come; empty where the first byte has.
+  Work<std::string> first_byte();
+  Work<Answer> answer();
+
+ private:
+  Work<std::optional<Answer>> next_answer();
+  Work<> more();
+
+  Transport& transport_;
+  bool is_head_;
+  std::size_t max_body_;
+  std::string buffer_;  // come, and not yet taken by a parser
+  bool ended_ = false;
+};
+
+Work<> Reader::more() {
+  if (buffer_.size() >= kMaxHead) bad_response("a line of its framing is over 64 KiB");
+  const std::size_t had = buffer_.size();
+  buffer_.resize(kMaxHead);
+  const std::size_t got = co_await transport_.read_some(std::span<char>(buffer_).subspan(had));
+  buffer_.resize(had + got);
+  ended_ = got == 0;
+}
+
+Work<std::string> Reader::first_byte() {
+  std::string why;
+  try {
+    co_await more();
+    if (ended_) why = "the server closed the connection without an answer";
+  } catch (const CallError& error) {
+    why = error.what();
+  }
+  co_return why;
+}
+
+// Nothing: it was an interim one.
+Work<std::optional<Answer>> Reader::next_answer() {
+  Parser parser;
+  parser.header_limit(static_cast<std::uint32_t>(kMaxHead));
+  parser.body_limit(max_body_);
+  parser.skip(is_head_);
+  Answer answer;
+  bool head_taken = false;
+  while (!parser.is_done()) {
+    error_code error;
+    const std::size_t taken =
+        parser.put(boost::asio::const_buffer(buffer_.data(), buffer_.size()), error);
+    buffer_.erase(0, taken);
+    if (error && error != http::error::need_more) fail(error, max_body_);
+    if (parser.is_header_done() && !std::exchange(head_taken, true)) {
+      check_framing(parser.get());
+      // Before anything behind a chunked body is merged into it.
+      answer.response.status = parser.get().result_int();
+      for (const auto& field : parser.get().base()) {
+        answer.response.fields.push_back(
+            {std::string(field.name_string()), std::string(field.value())});
+      }
+      parser.eager(true);
+      if (!error) continue;
+    }
+    if (parser.is_done()) break;
+    if (!ended_) co_await more();
+    if (!ended_) continue;
+    parser.put_eof(error);
+    if (error) fail(error, max_body_);
+  }
+  if (answer.response.status == 101) bad_response("101, though no upgrade was asked for");
+  if (answer.response.status < 200) co_return std::nullopt;
+  answer.keep_alive = !ended_ && buffer_.empty() && parser.keep_alive();
+  answer.response.body = std::move(parser.get().body());
+  co_return answer;
+}
+
+Work<Answer> Reader::answer() {
+  for (int interim = 0; interim <= kMostInterim; ++interim) {
+    std::optional<Answer> answer = co_await next_answer();
+    if (answer) co_return std::move(*answer);
+  }
+  bad_response("too many interim answers");
+}
+
+}  // namespace
+
+Work<Answer> exchange(Transport& transport, std::string_view head, std::string_view body,
+                      bool is_head, std::size_t max_body) {
+  std::string unsent;
+  try {
+    co_await transport.write(head);
+    co_await transport.write(body);
+  } catch (const CallError& error) {
+    // It may have answered before it stopped reading.
+    unsent = error.what();
+  }
+  Reader reader(transport, is_head, max_body);
+  const std::string why = co_await reader.first_byte();
+  if (!why.empty()) {
+    Answer none;
+    none.unanswered = true;
+    none.why = unsent.empty() ? why : unsent;
+    co_return none;
+  }
+  Answer answer = co_await reader.answer();
+  if (!unsent.empty()) answer.keep_alive = false;
+  co_return answer;
+}
+
+}  // namespace appserver::net::client

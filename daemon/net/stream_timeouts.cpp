@@ -1,0 +1,84 @@
+// How long a StreamConnection waits for what.
+#include <utility>
+
+#include "net/stream_connection.hpp"
+
+namespace appserver::net {
+namespace {
+
+// A message that comes more slowly than this is a peer that holds a connection on purpose.
+constexpr std::uint64_t kMinMessageRate = 500;  // bytes a second
+
+}  // namespace
+
+void StreamConnection::set_timeout() {
+  const StreamLimits& limits = server_.limits_;
+  if (!is_secured()) {
+    if (!std::exchange(timing_message_, true)) server_.wheel_.set(*this, limits.message_timeout);
+  } else if (pending_output() > 0) {
+    // Only what the peer takes counts, not what is added for it.
+    if (std::exchange(timing_output_, true)) return;
+    timing_message_ = timing_close_ = false;
+    server_.wheel_.set(*this, limits.send_timeout);
+  } else if (awaits_close()) {
+    if (std::exchange(timing_close_, true)) return;
+    server_.wheel_.set(*this, StreamServer::kCloseTimeout);
+  } else if (has_message_under_way()) {
+    if (std::exchange(timing_message_, true)) return;
+    received_before_ = received_;
+    server_.wheel_.set(*this, limits.message_timeout);
+  } else if (websocket_) {
+    const milliseconds quiet = quiet_time();
+    if (quiet == milliseconds::max()) {
+      server_.wheel_.clear(*this);
+    } else {
+      server_.wheel_.set(*this, quiet);
+    }
+  } else if (politely_) {
+    server_.wheel_.set(*this, StreamServer::kLinger);
+  } else if (limits.idle_timeout.count() > 0 && !paused_) {
+    server_.wheel_.set(*this, limits.idle_timeout);
+  } else {
+    server_.wheel_.clear(*this);
+  }
+}
+
+void StreamConnection::on_timeout() {
+  if (!is_secured()) {
+    finish(APPSERVER_CLOSED_TIMEOUT, "the handshake of TLS came too slowly");
+  } else if (lingering_ || (pending_output() == 0 && awaits_close())) {
+    finish(reason_, why_);
+  } else if (pending_output() > 0) {
+    finish(APPSERVER_CLOSED_TIMEOUT, "the peer takes no bytes of what is sent");
+  } else if (has_message_under_way()) {
+    on_slow_message();
+  } else if ((!websocket_ || !paused_) && has_unread_input()) {
+    // What came in this very moment is served.
+    set_timeout();
+  } else if (websocket_) {
+    on_quiet();
+  } else if (politely_) {
+    reason_ = APPSERVER_CLOSED_DRAINED;
+    linger();
+  } else {
+    finish(APPSERVER_CLOSED_TIMEOUT, "nothing was sent or received for limits.stream_idle_timeout");
+  }
+  settle();
+}
+
+bool StreamConnection::has_message_under_way() const {
+  return !paused_ && (seen_ > 0 || !at_boundary());
+}
+
+void StreamConnection::on_slow_message() {
+  timing_message_ = false;
+  const auto seconds =
+      static_cast<std::uint64_t>(server_.limits_.message_timeout.count()) / 1000 + 1;
+  if (received_ - received_before_ >= kMinMessageRate * seconds) {
+    set_timeout();
+  } else {
+    finish(APPSERVER_CLOSED_TIMEOUT, "a message came too slowly");
+  }
+}
+
+}  // namespace appserver::net

@@ -1,0 +1,112 @@
+#include <fmt/format.h>
+
+#include <exception>
+#include <utility>
+#include <vector>
+
+#include "channel/state_file.hpp"
+#include "os/memfd.hpp"
+#include "supervisor/group.hpp"
+
+// The part of a group that carries what a worker leaves to the next one of its slot. The supervisor
+// passes the file on and never reads it.
+namespace appserver::supervisor {
+
+namespace {
+
+using channel::Kind;
+using channel::Message;
+using telemetry::Level;
+
+Time now() { return std::chrono::steady_clock::now(); }
+
+Message ask_for_state(std::uint64_t number) {
+  Message message;
+  message.kind = Kind::save_state;
+  message.number = number;
+  return message;
+}
+
+}  // namespace
+
+void Group::carry_out(const effect::Spawn& spawn) {
+  WorkerProcess* predecessor = find(spawn.predecessor);
+  if (predecessor == nullptr) {
+    os::Fd state;
+    const auto left = left_.find(spawn.slot);
+    if (left != left_.end()) state = left->second.file.duplicate();
+    start_process(spawn.worker, spawn.slot, spawn.release, std::move(state));
+    return;
+  }
+  Waiting& waiting = waiting_[spawn.worker];
+  waiting.predecessor = spawn.predecessor;
+  waiting.release = spawn.release;
+  waiting.patience = std::make_unique<boost::asio::steady_timer>(context_.io);
+  waiting.patience->expires_after(GroupMachine::kStatePatience);
+  waiting.patience->async_wait([alive = alive_,
+                                worker = spawn.worker](const boost::system::error_code& error) {
+    if (error || *alive == nullptr) return;
+    (*alive)->stop_waiting(
+        worker, {},
+        fmt::format("no answer to save_state within {} ms", GroupMachine::kStatePatience.count()));
+  });
+  predecessor->send(ask_for_state(spawn.worker));
+}
+
+void Group::carry_out(const effect::LeaveState& leave) {
+  if (WorkerProcess* process = find(leave.worker)) process->send(ask_for_state(0));
+}
+
+// The waiting successor starts, with the state or without. One that was given up meanwhile is known
+// no more.
+void Group::stop_waiting(WorkerId successor, os::Fd state, const std::string& why_none) {
+  const auto found = waiting_.find(successor);
+  const WorkerView* view = machine_.find(successor);
+  if (found == waiting_.end() || view == nullptr) return;
+  const Waiting waiting = std::move(found->second);
+  waiting_.erase(found);
+  if (!why_none.empty())
+    log(Level::warning, view->slot, 0, "its successor starts empty: " + why_none);
+  start_process(successor, view->slot, waiting.release, std::move(state));
+  apply(machine_.worker_started(successor, now()));
+}
+
+void Group::stop_waiting_for(WorkerId predecessor) {
+  std::vector<WorkerId> successors;
+  for (const auto& [successor, waiting] : waiting_) {
+    if (waiting.predecessor == predecessor) successors.push_back(successor);
+  }
+  for (const WorkerId successor : successors)
+    stop_waiting(successor, {}, "the worker before it has ended");
+}
+
+void Group::on_state(WorkerId worker, Message& message) {
+  const WorkerView* view = machine_.find(worker);
+  if (view == nullptr) return;
+  std::string why_none = message.text;
+  os::Fd file;
+  try {
+    if (!message.fds.empty()) {
+      os::check_sealed_memfd(message.fds.front().get(), channel::kMaxStateFile);
+      file = std::move(message.fds.front());
+    }
+  } catch (const std::exception& error) {
+    why_none = error.what();
+  }
+  const auto waiting = waiting_.find(message.number);
+  if (waiting != waiting_.end() && waiting->second.predecessor == worker) {
+    stop_waiting(message.number, std::move(file), why_none);
+    return;
+  }
+  // Else an answer that comes too late: its successor has started without it.
+  if (message.number != 0) return;
+  if (!why_none.empty())
+    log(Level::warning, view->slot, 0, "its successor starts empty: " + why_none);
+  if (file) left_.insert_or_assign(view->slot, Left{worker, std::move(file)});
+}
+
+void Group::forget_state(WorkerId left_by) {
+  std::erase_if(left_, [left_by](const auto& each) { return each.second.by == left_by; });
+}
+
+}  // namespace appserver::supervisor

@@ -1,0 +1,48 @@
+#include "worker/tls.hpp"
+
+#include <string>
+
+#include "certificates/material.hpp"
+#include "os/memfd.hpp"
+
+namespace appserver::worker {
+namespace {
+
+net::tls::ClientCertificates wanted(config::ClientCertificates certificates) {
+  switch (certificates) {
+    case config::ClientCertificates::optional:
+      return net::tls::ClientCertificates::optional;
+    case config::ClientCertificates::required:
+      return net::tls::ClientCertificates::required;
+    case config::ClientCertificates::none:
+      break;
+  }
+  return net::tls::ClientCertificates::none;
+}
+
+}  // namespace
+
+std::shared_ptr<const net::tls::ServerContext> make_tls_context(const config::Tls& tls,
+                                                                const os::Fd& file) {
+  std::string bytes = os::read_sealed_memfd(file.get(), certificates::kMaxMaterial);
+  certificates::Material material;
+  try {
+    material = certificates::decode(bytes);
+  } catch (...) {
+    certificates::wipe(bytes);
+    throw;
+  }
+  certificates::wipe(bytes);
+  net::tls::ServerRules rules;
+  rules.client_certificates = wanted(tls.client_certificates);
+  if (tls.min_version == config::TlsVersion::v1_3) rules.min_version = net::tls::MinVersion::tls1_3;
+  return std::make_shared<const net::tls::ServerContext>(material, rules);
+}
+
+std::unique_ptr<net::tls::Session> accept_tls(const net::StreamListener& listener, int socket) {
+  if (!listener.tls) return nullptr;
+  return net::tls::Session::accept(listener.tls->context(), socket,
+                                   listener.begins_with_http ? "http/1.1" : "");
+}
+
+}  // namespace appserver::worker

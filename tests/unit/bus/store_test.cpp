@@ -1,0 +1,122 @@
+#include "bus/store.hpp"
+
+#include <catch2/catch.hpp>
+#include <limits>
+#include <string>
+
+using namespace appserver::bus;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr milliseconds kForEver{0};
+
+struct Fixture {
+  Store store{10'000, 1000};
+  Time now{};
+
+  Store::Result set(std::string_view key, std::string_view value, milliseconds ttl = kForEver) {
+    return store.set(key, value, ttl, Condition::none, 0, now);
+  }
+  std::string get(std::string_view key) {
+    const auto result = store.get(key, now);
+    return result.status == Status::ok ? std::string(result.value) : "(none)";
+  }
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(Fixture, "a key has the value that was set last") {
+  CHECK(get("a") == "(none)");
+  CHECK(set("a", "1").status == Status::ok);
+  CHECK(set("a", "").status == Status::ok);
+  CHECK(get("a").empty());
+  CHECK(store.erase("a", now).status == Status::ok);
+  CHECK(store.erase("a", now).status == Status::not_found);
+  CHECK(get("a") == "(none)");
+  CHECK(store.bytes() == 0);
+}
+
+TEST_CASE_METHOD(Fixture, "a key is gone when its time has come, and not before") {
+  set("a", "1", 100ms);
+  now += 99ms;
+  CHECK(get("a") == "1");
+  now += 1ms;
+  CHECK(get("a") == "(none)");
+  CHECK(store.bytes() == 0);
+}
+
+TEST_CASE_METHOD(Fixture, "a key that is set again lives as long as was said last") {
+  set("a", "1", 100ms);
+  set("a", "2", 200ms);
+  now += 150ms;
+  CHECK(get("a") == "2");
+  set("a", "3");
+  now += 1h;
+  CHECK(get("a") == "3");
+  set("a", "4", milliseconds::max());
+  now += 1h;
+  CHECK(get("a") == "4");
+}
+
+TEST_CASE_METHOD(Fixture, "a value is set where none is, once") {
+  CHECK(store.set("a", "1", 50ms, Condition::absent, 0, now).status == Status::ok);
+  const auto second = store.set("a", "2", kForEver, Condition::absent, 0, now);
+  CHECK(second.status == Status::conflict);
+  CHECK(second.version == store.get("a", now).version);
+  CHECK(get("a") == "1");
+  now += 50ms;
+  CHECK(store.set("a", "3", kForEver, Condition::absent, 0, now).status == Status::ok);
+}
+
+TEST_CASE_METHOD(Fixture, "a value is set where nobody changed it since, by its version") {
+  const auto first = set("a", "1").version;
+  const auto second = store.set("a", "2", kForEver, Condition::version, first, now);
+  CHECK(second.status == Status::ok);
+  CHECK(second.version != first);
+  CHECK(store.set("a", "3", kForEver, Condition::version, first, now).status == Status::conflict);
+  CHECK(get("a") == "2");
+  // Neither a key that was made anew nor another one has a version that was before.
+  store.erase("a", now);
+  set("a", "2");
+  CHECK(store.set("a", "3", kForEver, Condition::version, second.version, now).status ==
+        Status::conflict);
+  CHECK(store.set("b", "1", kForEver, Condition::version, 0, now).status == Status::ok);
+}
+
+TEST_CASE_METHOD(Fixture, "numbers are added to, within 64 bits") {
+  CHECK(store.add("n", 5, kForEver, now).sum == 5);
+  CHECK(store.add("n", -7, kForEver, now).sum == -2);
+  CHECK(get("n") == "-2");
+  set("n", std::to_string(std::numeric_limits<std::int64_t>::max()));
+  CHECK(store.add("n", 1, kForEver, now).status == Status::not_a_number);
+  for (const char* text : {"", "x", "1x", " 1", "9223372036854775808"}) {
+    set("n", text);
+    CHECK(store.add("n", 1, kForEver, now).status == Status::not_a_number);
+    CHECK(get("n") == text);
+  }
+}
+
+TEST_CASE_METHOD(Fixture, "a sum keeps the time to live that its first adding gave") {
+  store.add("n", 1, 100ms, now);
+  now += 60ms;
+  store.add("n", 1, 100ms, now);
+  now += 40ms;
+  CHECK(store.add("n", 1, kForEver, now).sum == 1);
+}
+
+TEST_CASE_METHOD(Fixture, "what all keys take is bounded, and given back") {
+  const std::string value(1000, 'v');
+  std::size_t kept = 0;
+  while (set("key" + std::to_string(kept), value).status == Status::ok) ++kept;
+  CHECK(kept == 10'000 / (1000 + 4 + Store::kOverhead));
+  CHECK(store.bytes() <= 10'000);
+  CHECK(set("key" + std::to_string(kept), value).status == Status::full);
+  CHECK(set("key0", value + value + value).status == Status::full);
+  CHECK(get("key0") == value);
+  CHECK(set("key0", "less").status == Status::ok);
+  store.erase("key1", now);
+  CHECK(set("another", value, 10ms).status == Status::ok);
+  now += 10ms;
+  CHECK(set("more", value).status == Status::ok);
+}

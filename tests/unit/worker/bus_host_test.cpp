@@ -1,0 +1,186 @@
+// A worker at a real bus in the same process, through the SDK.
+#include <sys/socket.h>
+
+#include <appserver/worker.hpp>
+#include <catch2/catch.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bus/server.hpp"
+#include "hosting.hpp"
+
+using namespace appserver;
+using namespace appserver::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct AtBus : Hosting {
+  AtBus() {
+    plugin.bus().start([this] {
+      ++asked;
+      if (bus_server) connect_to_bus();
+    });
+    start();
+    sdk.emplace(host, worker);
+    renew();
+  }
+  // A bus that begins empty, in place of the one there was.
+  void renew() {
+    bus_server.reset();
+    bus_server = std::make_unique<bus::Server>(context, 1 << 20, 1);
+  }
+  void connect_to_bus() {
+    auto [of_bus, of_worker] = os::make_socket_pair(SOCK_SEQPACKET);
+    bus_server->add(std::move(of_bus), 1);
+    // As from the channel: not before the asking has returned.
+    boost::asio::post(context, [this, socket = std::make_shared<os::Fd>(std::move(of_worker))] {
+      plugin.bus().connected(std::move(*socket));
+    });
+  }
+  Bus& at() { return sdk->bus(); }
+
+  // What get gives: the value, "(none)", or what was thrown.
+  std::string get(std::string_view key) {
+    std::optional<std::string> got;
+    at().get(key, [&](Outcome<std::optional<BusValue>> outcome) {
+      try {
+        got = outcome.value() ? outcome.value()->value : "(none)";
+      } catch (const BusError& error) {
+        got = error.what();
+      }
+    });
+    CHECK_FALSE(got);
+    REQUIRE(until([&] { return got.has_value(); }));
+    return *got;
+  }
+
+  std::unique_ptr<bus::Server> bus_server;
+  std::optional<Worker> sdk;
+  int asked = 0;
+};
+
+}  // namespace
+
+TEST_CASE("a worker connects to the bus when it first needs it, once") {
+  AtBus test;
+  CHECK(test.asked == 0);
+  CHECK(test.get("key") == "(none)");
+  CHECK(test.get("key") == "(none)");
+  CHECK(test.asked == 1);
+}
+
+TEST_CASE("each operation gives what the bus says") {
+  AtBus test;
+  std::vector<std::string> got;
+  std::uint64_t version = 0;
+  test.at().set("key", "one", Bus::kForEver,
+                [&](Outcome<std::uint64_t> set) { version = set.value(); });
+  test.at().set_if_absent("key", "two", Bus::kForEver,
+                          [&](Outcome<std::optional<std::uint64_t>> set) {
+                            got.push_back(set.value() ? "set" : "there");
+                          });
+  REQUIRE(test.until([&] { return got.size() == 1; }));
+  CHECK(got[0] == "there");
+  CHECK(version != 0);
+  test.at().compare_and_set("key", version, "three", Bus::kForEver,
+                            [&](Outcome<std::optional<std::uint64_t>> set) {
+                              got.push_back(set.value() ? "set" : "changed");
+                            });
+  test.at().compare_and_set("key", version, "four", Bus::kForEver,
+                            [&](Outcome<std::optional<std::uint64_t>> set) {
+                              got.push_back(set.value() ? "set" : "changed");
+                            });
+  test.at().add("count", 5, Bus::kForEver,
+                [&](Outcome<std::int64_t> sum) { got.push_back(std::to_string(sum.value())); });
+  test.at().add("key", 1, Bus::kForEver, [&](Outcome<std::int64_t> sum) {
+    CHECK_THROWS_AS(sum.value(), BusError);
+    got.push_back("no number");
+  });
+  test.at().erase("key", [&](Outcome<bool> was) { got.push_back(was.value() ? "was" : "not"); });
+  test.at().erase("key", [&](Outcome<bool> was) { got.push_back(was.value() ? "was" : "not"); });
+  REQUIRE(test.until([&] { return got.size() == 7; }));
+  CHECK(got == std::vector<std::string>{"there", "set", "changed", "5", "no number", "was", "not"});
+}
+
+TEST_CASE("what is published reaches each subscription in order until it ends") {
+  AtBus test;
+  std::vector<std::string> got;
+  Subscription first = test.at().subscribe("news", [&](const BusMessage& message) {
+    got.push_back("1" + std::string(message.text));
+    if (message.text == "b") first.cancel();
+  });
+  const Subscription second = test.at().subscribe(
+      "news", [&](const BusMessage& message) { got.push_back("2" + std::string(message.text)); });
+  for (const char* text : {"a", "b", "c"}) test.at().publish("news", text);
+  test.at().publish("other", "x");
+  REQUIRE(test.until([&] { return got.size() == 5; }));
+  CHECK(got == std::vector<std::string>{"1a", "2a", "1b", "2b", "2c"});
+}
+
+TEST_CASE("a worker whose bus is lost connects anew, subscribes again and is told") {
+  AtBus test;
+  int resets = 0;
+  std::vector<std::string> got;
+  test.at().on_reset([&] { ++resets; });
+  const Subscription news = test.at().subscribe(
+      "news", [&](const BusMessage& message) { got.emplace_back(message.text); });
+  test.at().set("key", "value", Bus::kForEver, [](Outcome<std::uint64_t>) {});
+  CHECK(test.get("key") == "value");
+  CHECK(resets == 0);
+  test.renew();
+  REQUIRE(test.until([&] { return resets == 1; }));
+  CHECK(test.get("key") == "(none)");
+  test.at().publish("news", "again");
+  REQUIRE(test.until([&] { return got.size() == 1; }));
+  CHECK(got[0] == "again");
+}
+
+TEST_CASE("operations end within their deadline where there is no bus, and go on when there is") {
+  AtBus test;
+  test.bus_server.reset();
+  std::vector<std::string> got;
+  for (int i = 0; i < 3; ++i) {
+    test.at().erase("key", [&](Outcome<bool> was) {
+      CHECK_THROWS_AS(was.value(), BusUnreachable);
+      got.emplace_back("unreachable");
+    });
+  }
+  REQUIRE(test.until([&] { return got.size() == 3; }));
+  test.renew();
+  CHECK(test.get("key") == "(none)");
+}
+
+TEST_CASE("what is too long, too much or too late for the bus is refused by name") {
+  AtBus test;
+  const auto ignore = [](auto&&) {};
+  CHECK_THROWS_AS(test.at().get("", ignore), BusError);
+  CHECK_THROWS_AS(test.at().get(std::string(256, 'k'), ignore), BusError);
+  CHECK_THROWS_AS(test.at().publish("news", std::string(65'537, 'm')), BusError);
+  CHECK_NOTHROW(test.at().publish(std::string(255, 't'), std::string(65'536, 'm')));
+  test.bus_server.reset();
+  AtBus full;
+  full.bus_server.reset();
+  CHECK_THROWS_AS(
+      [&] {
+        for (int i = 0; i < 1000; ++i) full.at().publish("news", std::string(65'536, 'm'));
+      }(),
+      BusFull);
+  test.plugin.stop();
+  CHECK_THROWS_WITH(test.at().get("key", ignore), Catch::Contains("the worker ends"));
+}
+
+TEST_CASE("no end of an operation comes once the worker has ended") {
+  AtBus test;
+  const auto held = std::make_shared<int>();
+  bool ended = false;
+  test.at().get("key", [&, held](Outcome<std::optional<BusValue>>) { ended = true; });
+  test.plugin.stop();
+  test.sdk.reset();
+  CHECK(held.use_count() == 1);
+  test.context.restart();
+  test.context.poll();
+  CHECK_FALSE(ended);
+}
