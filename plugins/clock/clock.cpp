@@ -1,9 +1,8 @@
 // A clock in the browser: a page, and server-sent events that a timer sends each second.
 //   GET /        the page
 //   GET /events  "tick" each second, its id the second it tells; "hour" on the hour
-//   settings: {stream_for: 20}   seconds after which a stream ends and its client comes again
-// Streams end now and then so that a reload needs not wait for them; what a client has missed in
-// between it gets when it is back.
+// When the worker drains its streams end, and their clients come again, to the worker after it;
+// what a client has missed in between it gets when it is back.
 #include <algorithm>
 #include <appserver/events.hpp>
 #include <appserver/json.hpp>
@@ -12,7 +11,6 @@
 #include <charconv>
 #include <chrono>
 #include <cstdint>
-#include <list>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -46,26 +44,22 @@ std::chrono::seconds now() {
 class Clock final : public appserver::Plugin {
  public:
   void on_worker_start(appserver::Worker& worker) override {
-    stream_for_ = std::max(worker.settings().get("stream_for", 20U), 1U);
     router_.get("/",
                 [](appserver::Request&, appserver::Response& response) { response.html(kPage); });
     router_.get("/events", [this](appserver::Request& request, appserver::Response& response) {
       listen(request, response);
     });
-    ticker_ = worker.every(std::chrono::seconds(1), [this] { tick(); });
+    ticker_ = worker.every(std::chrono::seconds(1), [this] { tell("tick", now()); });
     striker_ = worker.cron("0 * * * *", [this] { tell("hour", now()); });
   }
+
+  void on_worker_drain(appserver::Worker&) override { listeners_.close(); }
 
   void on_request(appserver::Request& request, appserver::Response& response) override {
     router_.serve(request, response);
   }
 
  private:
-  struct Listener {
-    appserver::EventStream events;
-    unsigned seconds_left;
-  };
-
   void listen(appserver::Request& request, appserver::Response& response) {
     const std::string_view last = appserver::last_event_id(request);
     std::int64_t got = 0;
@@ -80,21 +74,13 @@ class Clock final : public appserver::Plugin {
       const std::string id = std::to_string(next.count());
       events.send({.event = "tick", .id = id, .data = data(next), .retry = kComeAgain});
     }
-    listeners_.push_back({std::move(events), stream_for_});
+    listeners_.add(std::move(events));
   }
 
-  void tick() {
-    tell("tick", now());
-    listeners_.remove_if([](Listener& each) { return --each.seconds_left == 0; });
-  }
-
-  // One that reads too slowly misses it: the next tick says more than this one.
+  // A client that reads too slowly misses it: the next tick says more than this one.
   void tell(std::string_view event, std::chrono::seconds time) {
     const std::string id = std::to_string(time.count());
-    const std::string text = data(time);
-    listeners_.remove_if([&](Listener& each) {
-      return each.events.send({.event = event, .id = id, .data = text}) == appserver::Write::kGone;
-    });
+    listeners_.send({.event = event, .id = id, .data = data(time)});
   }
 
   std::string data(std::chrono::seconds time) const {
@@ -105,8 +91,7 @@ class Clock final : public appserver::Plugin {
   }
 
   appserver::Router router_;
-  unsigned stream_for_ = 20;
-  std::list<Listener> listeners_;
+  appserver::EventStreams listeners_;
   appserver::Timer ticker_;
   appserver::Timer striker_;
 };

@@ -1,4 +1,5 @@
-// Sends back what it gets, over HTTP, WebSocket, text, frame and tcp; connections outlive a reload.
+// Sends back what it gets, over HTTP, WebSocket, text, frame, tcp and udp; connections outlive a
+// reload.
 #include <appserver/plugin.hpp>
 #include <charconv>
 #include <cstdint>
@@ -6,7 +7,7 @@
 #include <string_view>
 
 // What is known of a connection, wherever it is served.
-struct Peer {
+struct Member {
   std::uint64_t messages = 0;
 };
 
@@ -20,13 +21,13 @@ class Echo final : public appserver::Plugin {
     response.text(prefix_ + std::string(request.body()));
   }
 
-  void on_connect(appserver::Connection connection) override { connection.emplace<Peer>(); }
+  void on_connect(appserver::Connection connection) override { connection.emplace<Member>(); }
 
   void on_message(appserver::Connection connection, appserver::Message message) override {
-    Peer& peer = *connection.get<Peer>();
-    ++peer.messages;
+    Member& member = *connection.get<Member>();
+    ++member.messages;
     if (message == "count") {
-      connection.send(std::to_string(peer.messages));
+      connection.send(std::to_string(member.messages));
     } else if (prefix_.empty()) {
       connection.send(message);
     } else {
@@ -34,13 +35,17 @@ class Echo final : public appserver::Plugin {
     }
   }
 
+  void on_datagram(appserver::Datagram& datagram) override {
+    datagram.reply(prefix_ + std::string(datagram.data()));
+  }
+
   void on_handover(appserver::Connection connection, std::string& state) override {
-    state = std::to_string(connection.get<Peer>()->messages);
+    state = std::to_string(connection.get<Member>()->messages);
   }
 
   void on_adopt(appserver::Connection connection, std::string_view state) override {
-    Peer& peer = connection.emplace<Peer>();
-    std::from_chars(state.data(), state.data() + state.size(), peer.messages);
+    Member& member = connection.emplace<Member>();
+    std::from_chars(state.data(), state.data() + state.size(), member.messages);
   }
 
  private:

@@ -133,7 +133,7 @@ static int32_t on_worker_start(void* state) {
 static void destroy(void* state) { free(state); }
 
 static const void* extension(const char* name) {
-  static const appserver_http_plugin http = {sizeof http, 0, on_request};
+  static const appserver_http_plugin http = {.size = sizeof http, .on_request = on_request};
   return strcmp(name, APPSERVER_HTTP) == 0 ? &http : NULL;
 }
 

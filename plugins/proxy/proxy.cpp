@@ -1,0 +1,165 @@
+// Passes requests on to another server, and its answers back.
+//   settings: {upstream: "http://127.0.0.1:9000", timeout_ms: 30000, ca_file: ""}
+// The upstream may be https:// or, on this machine, "http://unix:/run/app.sock". Bodies pass whole:
+// limits.max_body bounds those of requests, max_body (10 MiB) those of answers. The upstream learns
+// from X-Forwarded-* how the request came; of X-Forwarded-For only the last one is this proxy's
+// word.
+#include <algorithm>
+#include <appserver/plugin.hpp>
+#include <array>
+#include <charconv>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace {
+
+using namespace appserver;
+
+bool same(std::string_view a, std::string_view b) {
+  return std::ranges::equal(a, b, [](char x, char y) {
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+    return lower(x) == lower(y);
+  });
+}
+
+// RFC 9110, section 7.6.1: those of one connection, and those that each side sets itself.
+bool stays_here(std::string_view name, std::string_view connection) {
+  static constexpr std::array<std::string_view, 18> kNotPassed{"Connection",
+                                                               "Content-Length",
+                                                               "Date",
+                                                               "Expect",
+                                                               "Forwarded",
+                                                               "Host",
+                                                               "Keep-Alive",
+                                                               "Proxy-Authenticate",
+                                                               "Proxy-Authorization",
+                                                               "Proxy-Connection",
+                                                               "TE",
+                                                               "Trailer",
+                                                               "Transfer-Encoding",
+                                                               "Upgrade",
+                                                               "X-Forwarded-For",
+                                                               "X-Forwarded-Host",
+                                                               "X-Forwarded-Proto",
+                                                               "X-Real-IP"};
+  if (std::ranges::any_of(kNotPassed, [&](std::string_view each) { return same(each, name); }))
+    return true;
+  while (!connection.empty()) {
+    const std::size_t comma = std::min(connection.find(','), connection.size());
+    std::string_view named = connection.substr(0, comma);
+    connection.remove_prefix(std::min(comma + 1, connection.size()));
+    while (named.starts_with(' ') || named.starts_with('\t')) named.remove_prefix(1);
+    while (named.ends_with(' ') || named.ends_with('\t')) named.remove_suffix(1);
+    if (same(named, name)) return true;
+  }
+  return false;
+}
+
+// "192.0.2.1" of "192.0.2.1:5123".
+std::string_view without_port(std::string_view remote) {
+  return remote.substr(0, std::min(remote.rfind(':'), remote.size()));
+}
+
+class Proxy final : public Plugin {
+ public:
+  void self_check(Worker& worker) override { read_settings(worker); }
+  void on_worker_start(Worker& worker) override { read_settings(worker); }
+
+  void on_request(Request& request, Response& response) override {
+    if (!request.path().starts_with('/')) throw BadRequest("only paths are passed on");
+    HttpRequest passed;
+    passed.method = request.method();
+    passed.url = upstream_ + std::string(request.path());
+    if (!request.query_string().empty()) passed.url += "?" + std::string(request.query_string());
+    passed.body = request.body();
+    passed.options = options_;
+    const std::string_view connection = request.header("Connection", "");
+    std::string came_from;
+    for (const auto& [name, value] : request.headers()) {
+      if (same(name, "X-Forwarded-For")) came_from += std::string(value) + ", ";
+      if (!stays_here(name, connection))
+        passed.headers.push_back({std::string(name), std::string(value)});
+    }
+    came_from += without_port(request.remote());
+    passed.headers.push_back({"X-Forwarded-For", came_from});
+    passed.headers.push_back({"X-Forwarded-Host", std::string(request.header("Host", ""))});
+    passed.headers.push_back({"X-Forwarded-Proto", request.tls() ? "https" : "http"});
+    const bool is_head = request.method() == "HEAD";
+    worker()
+        .http()
+        .request(passed,
+                 [this, is_head, waiting = response.defer()](auto outcome) mutable {
+                   answer(waiting, std::move(outcome), is_head);
+                 })
+        .detach();
+  }
+
+ private:
+  void read_settings(Worker& worker) {
+    const Settings settings = worker.settings();
+    upstream_ = settings.require("upstream");
+    const bool is_unix = upstream_.starts_with("http://unix:");
+    if (!upstream_.starts_with("http://") && !upstream_.starts_with("https://"))
+      throw std::invalid_argument("settings.upstream begins with neither http:// nor https://");
+    while (upstream_.ends_with('/')) upstream_.pop_back();
+    if (is_unix && !upstream_.ends_with(':')) upstream_ += ':';
+    options_.timeout = std::chrono::milliseconds(settings.get("timeout_ms", 30'000));
+    options_.ca_file = settings.get("ca_file", "");
+  }
+
+  void answer(Deferred& waiting, Outcome<HttpResponse> outcome, bool is_head) {
+    try {
+      HttpResponse& got = outcome.value();
+      if (got.status < 200 || got.status > 599)
+        throw ResponseError("the upstream's status is " + std::to_string(got.status));
+      const std::string_view connection = got.header("Connection", "");
+      waiting.status(static_cast<int>(got.status));
+      for (const HttpField& field : got.headers) {
+        if (!stays_here(field.name, connection)) waiting.header(field.name, field.value);
+      }
+      const std::string type(got.header("Content-Type", "application/octet-stream"));
+      if (is_head) {
+        waiting.stream(type, length_of(got)).finish();
+        return;
+      }
+      if (!got.body.empty()) waiting.body(std::move(got.body), type);
+      waiting.send();
+    } catch (const RequestError& error) {
+      refuse(waiting, 400, "the request cannot be passed on", error);
+    } catch (const TimeoutError& error) {
+      refuse(waiting, 504, "the upstream did not answer in time", error);
+    } catch (const ConnectError& error) {
+      refuse(waiting, 502, "the upstream cannot be reached", error);
+    } catch (const ClientError& error) {
+      refuse(waiting, 502, "the upstream gave no whole answer", error);
+    }
+  }
+
+  // What a GET would have brought.
+  static std::optional<std::uint64_t> length_of(const HttpResponse& got) {
+    const std::string_view text = got.header("Content-Length", "");
+    std::uint64_t length = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), length);
+    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+    return length;
+  }
+
+  // The details are for the log: they name what stands behind this proxy.
+  void refuse(Deferred& waiting, int status, const std::string& why, const ClientError& error) {
+    worker().warn(error.what());
+    waiting.status(status).text(why + "\n").send();
+  }
+
+  std::string upstream_;
+  HttpOptions options_;
+};
+
+}  // namespace
+
+APPSERVER_PLUGIN(Proxy, "proxy", "1.0.0")
