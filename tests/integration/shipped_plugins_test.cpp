@@ -1,8 +1,14 @@
 // The plugins worth copying, in the daemon.
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <string>
 
+#include "os/fd.hpp"
 #include "support/daemon.hpp"
 #include "support/http_client.hpp"
 #include "support/scratch_dir.hpp"
@@ -95,22 +101,149 @@ TEST_CASE("the file server is refused without its folder, and what ran goes on")
   REQUIRE(get(daemon.address(), "/a.txt").body == "a");
 }
 
-TEST_CASE("the clock ticks in its clients, and a reload waits for no stream for long") {
-  Site site(group("clock", "stream_for: 2"));
+TEST_CASE("the clock ticks in its clients, and a reload moves them without waiting for a timeout") {
+  Site site(
+      "groups:\n  api: {plugin: clock, count: 1, listen: http://127.0.0.1:0,\n"
+      "    reload: {drain_timeout: 10m}}\n");
   site.install(shipped_plugin("clock"), "clock");
   Daemon daemon(site);
   REQUIRE(get(daemon.address(), "/").body.find("EventSource") != std::string::npos);
   Connection connection(daemon.address());
   REQUIRE(connection.send("GET /events HTTP/1.1\r\nHost: x\r\n\r\n") == Outcome::ok);
+  daemon.wait_for_status("the stream is open", [](const Status& status) {
+    return status.text.find("\"in_flight\":1") != std::string::npos;
+  });
+  const auto old = daemon.pids();
+  // Within its own minute, though the drain might last ten.
   const auto reload = daemon.ctl({"reload"});
   INFO(reload.text());
   REQUIRE(reload.exit.code == 0);
+  REQUIRE(daemon.pids() != old);
   const auto events = connection.receive();
   INFO(events.text());
   REQUIRE(events.ok());
   REQUIRE(events.header("Content-Type") == "text/event-stream");
   const std::size_t first = events.body.find("event: tick\nid: ");
   REQUIRE(first == 0);
-  REQUIRE(events.body.find("event: tick\nid: ", first + 1) != std::string::npos);
-  REQUIRE(get(daemon.address(), "/").ok());
+
+  // As EventSource does: on the connection that it has, which is the successor's now.
+  const std::size_t id = events.body.rfind("id: ") + 4;
+  const std::string last = events.body.substr(id, events.body.find('\n', id) - id);
+  REQUIRE(connection.send("GET /events HTTP/1.1\r\nHost: x\r\nLast-Event-ID: " + last +
+                          "\r\n\r\n") == Outcome::ok);
+  daemon.wait_for_status("the stream is open again", [](const Status& status) {
+    return status.text.find("\"in_flight\":1") != std::string::npos;
+  });
+  REQUIRE(connection.connects() == 1);
+}
+
+TEST_CASE(
+    "the proxy passes requests on without what is for one connection, and tells of failures") {
+  Site site(group("proxy", "upstream: 'http://127.0.0.1:1', timeout_ms: 300"));
+  site.install(shipped_plugin("proxy"), "proxy");
+  Daemon daemon(site);
+  const auto refused = get(daemon.address(), "/x");
+  REQUIRE(refused.status == 502);
+  REQUIRE(refused.body == "the upstream cannot be reached\n");
+  daemon.wait_for_log("GET http://127.0.0.1:1/x: connection refused (127.0.0.1:1)");
+}
+
+namespace {
+
+// A server that the test plays, byte by byte.
+class Upstream {
+ public:
+  Upstream() : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    auto* const any = static_cast<sockaddr*>(static_cast<void*>(&address));
+    socklen_t size = sizeof(address);
+    REQUIRE(::bind(listener_.get(), any, size) == 0);
+    REQUIRE(::listen(listener_.get(), 8) == 0);
+    REQUIRE(::getsockname(listener_.get(), any, &size) == 0);
+    be_patient(listener_);
+    authority_ = "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+  }
+  const std::string& authority() const { return authority_; }
+
+  // The head of the next request, of the connection that there is or else of a new one.
+  std::string next_head() {
+    if (!served_) {
+      served_ = appserver::os::Fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      REQUIRE(served_);
+      be_patient(served_);
+    }
+    std::string head;
+    char next = 0;
+    while (!head.ends_with("\r\n\r\n") && ::recv(served_.get(), &next, 1, 0) == 1) head += next;
+    return head;
+  }
+  void answer(std::string_view bytes) {
+    REQUIRE(::send(served_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) ==
+            static_cast<ssize_t>(bytes.size()));
+  }
+
+ private:
+  static void be_patient(const appserver::os::Fd& socket) {
+    const timeval patience{20, 0};
+    ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+  }
+
+  appserver::os::Fd listener_;
+  appserver::os::Fd served_;
+  std::string authority_;
+};
+
+}  // namespace
+
+TEST_CASE("the proxy keeps back what is for one connection, and says from whom a request came") {
+  Upstream upstream;
+  Site site(group("proxy", "upstream: 'http://" + upstream.authority() + "', timeout_ms: 1000"));
+  site.install(shipped_plugin("proxy"), "proxy");
+  Daemon daemon(site);
+  Connection client(daemon.address());
+  REQUIRE(client.send("GET /a?b=c HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, X-Hop\r\n"
+                      "X-Hop: 1\r\nX-End: 2\r\nX-Real-IP: 9.9.9.9\r\nForwarded: for=9.9.9.9\r\n"
+                      "X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Proto: https\r\n\r\n") ==
+          Outcome::ok);
+  CHECK(upstream.next_head() == "GET /a?b=c HTTP/1.1\r\nHost: " + upstream.authority() +
+                                    "\r\nUser-Agent: appserverd\r\nX-End: 2\r\n"
+                                    "X-Forwarded-For: 9.9.9.9, 127.0.0.1\r\nX-Forwarded-Host: x\r\n"
+                                    "X-Forwarded-Proto: http\r\n\r\n");
+  upstream.answer(
+      "HTTP/1.1 201 Created\r\nConnection: X-Hop\r\nX-Hop: 1\r\nX-End: 2\r\n"
+      "Content-Length: 2\r\n\r\nok");
+  const Response got = client.receive();
+  CHECK(got.status == 201);
+  CHECK(got.body == "ok");
+  CHECK(got.header("X-End") == "2");
+  CHECK(got.count("X-Hop") == 0);
+  // The upstream is silent from now on.
+  CHECK(client.get("/late").status == 504);
+}
+
+TEST_CASE("the proxy says of an answer without a body no more than the upstream did") {
+  Upstream upstream;
+  Site site(group("proxy", "upstream: 'http://" + upstream.authority() + "', timeout_ms: 5000"));
+  site.install(shipped_plugin("proxy"), "proxy");
+  Daemon daemon(site);
+  Connection client(daemon.address());
+  const auto ask = [&](const std::string& method, std::string_view answer) {
+    REQUIRE(client.send(method + " / HTTP/1.1\r\nHost: x\r\n\r\n") == Outcome::ok);
+    upstream.next_head();
+    upstream.answer(answer);
+    return client.receive(method == "HEAD");
+  };
+  const Response head = ask("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n");
+  CHECK(head.status == 200);
+  CHECK(head.header("Content-Length") == "300");
+  const Response unchanged = ask("GET", "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n");
+  CHECK(unchanged.status == 304);
+  CHECK(unchanged.header("ETag") == "\"a\"");
+  CHECK(unchanged.count("Content-Type") == 0);
+  const Response odd = ask("GET", "HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n");
+  CHECK(odd.status == 502);
+  CHECK(odd.body == "the upstream gave no whole answer\n");
+  daemon.wait_for_log("the upstream's status is 999");
 }

@@ -98,6 +98,12 @@ class Probe final : public appserver::Plugin {
     if (path == "/setting") {
       return worker().settings().get(request.query("name", ""), "(none)") + "\n";
     }
+    if (path == "/tls") {
+      const auto tls = request.tls();
+      return tls ? tls->version + " " + tls->alpn + " " + tls->server_name + " " +
+                       tls->client_subject + "\n"
+                 : std::string("none\n");
+    }
     if (path == "/environment") {
       const char* value = std::getenv(request.query("name", "").c_str());
       return std::string(value != nullptr ? value : "(none)") + "\n";

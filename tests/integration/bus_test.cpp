@@ -1,0 +1,202 @@
+// Messages and keys between the workers of all groups, over reloads and crashes.
+#include <signal.h>
+
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <map>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/census.hpp"
+#include "support/daemon.hpp"
+#include "support/eventually.hpp"
+#include "support/http_client.hpp"
+
+using namespace appserver::integration;
+
+namespace {
+
+struct BusSite : Site {
+  BusSite() : Site("groups: {}\n") {
+    install(std::filesystem::path(APPSERVER_TEST_PLUGINS) / "bus.so", "bus");
+    std::string groups = "groups:\n";
+    for (const char* name : {"api", "other"})
+      groups.append("  ").append(name).append(
+          ":\n    plugin: bus\n    listen: http://127.0.0.1:0\n    count: 2\n");
+    configure(groups);
+  }
+};
+
+// What each worker of both groups says at /seen, by its pid.
+std::map<std::string, std::string> ask_all(const Daemon& daemon) {
+  std::map<std::string, std::string> answers;
+  const bool all = becomes_true(
+      [&] {
+        for (const char* group : {"api", "other"}) {
+          const std::string text = get(daemon.address(group), "/seen").body;
+          answers[text.substr(0, text.find(' '))] = text;
+        }
+        return answers.size() == 4;
+      },
+      20s);
+  CHECK(all);
+  return answers;
+}
+
+// Publishes until every worker has seen it.
+void reach_all(const Daemon& daemon, const std::string& text) {
+  const bool reached = becomes_true(
+      [&] {
+        REQUIRE(get(daemon.address("api"), "/publish/" + text).ok());
+        for (const auto& [pid, seen] : ask_all(daemon)) {
+          if (seen.find("[" + text + "]") == std::string::npos) return false;
+        }
+        return true;
+      },
+      30s);
+  CHECK(reached);
+}
+
+pid_t bus_of(const Daemon& daemon) {
+  const std::string log = daemon.log();
+  const std::string what = "the bus runs, pid ";
+  const auto at = log.rfind(what);
+  REQUIRE(at != std::string::npos);
+  return std::stoi(log.substr(at + what.size()));
+}
+
+}  // namespace
+
+TEST_CASE("what one worker publishes reaches every worker of every group") {
+  BusSite site;
+  Daemon daemon(site);
+  reach_all(daemon, "hello");
+  REQUIRE(get(daemon.address("other"), "/publish/once").ok());
+  CHECK(becomes_true(
+      [&] {
+        for (const auto& [pid, seen] : ask_all(daemon)) {
+          if (seen.find("[once]") == std::string::npos) return false;
+        }
+        return true;
+      },
+      10s));
+  for (const auto& [pid, seen] : ask_all(daemon)) {
+    CHECK(seen.find("[once]") == seen.rfind("[once]"));
+    CHECK(seen.find(" resets 0 lost 0 ") != std::string::npos);
+  }
+}
+
+TEST_CASE("keys are shared by all groups and outlive reloads and crashes of workers") {
+  BusSite site;
+  Daemon daemon(site);
+  CHECK(get(daemon.address("api"), "/get").body == "(none)");
+  CHECK(get(daemon.address("api"), "/set/value").body == "set");
+  CHECK(get(daemon.address("other"), "/get").body == "value");
+  const Finished reload = daemon.ctl({"reload"});
+  INFO(reload.text());
+  CHECK(reload.exit.code == 0);
+  CHECK(get(daemon.address("other"), "/get").body == "value");
+  daemon.expect_error("SIGKILL");
+  const auto before = daemon.pids("api");
+  for (const pid_t pid : before) ::kill(pid, SIGKILL);
+  daemon.wait_for_status("both workers are new", [&](const Status&) {
+    const auto now = daemon.pids("api");
+    return now.size() == 2 && now[0] != before[0] && now[1] != before[1];
+  });
+  daemon.wait_until_ready();
+  CHECK(get(daemon.address("api"), "/get").body == "value");
+}
+
+TEST_CASE("a counter that all workers count is right, over reload after reload") {
+  BusSite site;
+  Daemon daemon(site);
+  std::atomic<bool> stop{false};
+  std::atomic<int> added{0};
+  std::vector<std::string> wrong(4);
+  std::vector<std::thread> clients;
+  for (std::size_t i = 0; i < wrong.size(); ++i) {
+    clients.emplace_back([&, i, endpoint = daemon.address(i % 2 == 0 ? "api" : "other")] {
+      Connection connection(endpoint);
+      while (!stop && wrong[i].empty()) {
+        const Response response = connection.get("/add");
+        if (!response.ok()) wrong[i] = response.text();
+        ++added;
+      }
+    });
+  }
+  for (int round = 0; round < 4; ++round) {
+    const int before = added;
+    const bool goes_on = becomes_true([&] { return added > before + 100; }, 20s);
+    const Finished reload = daemon.ctl({"reload"});
+    INFO(reload.text());
+    CHECK(goes_on);
+    CHECK(reload.exit.code == 0);
+  }
+  stop = true;
+  for (std::thread& client : clients) client.join();
+  for (const std::string& text : wrong) CHECK(text.empty());
+  CHECK(get(daemon.address("api"), "/count").body == std::to_string(added));
+}
+
+TEST_CASE("a bus that is killed comes back empty, and no worker is harmed") {
+  BusSite site;
+  Daemon daemon(site);
+  daemon.expect_error("the bus ended (SIGKILL");
+  reach_all(daemon, "before");
+  REQUIRE(get(daemon.address("api"), "/set/value").ok());
+  const auto workers = ask_all(daemon);
+  const pid_t bus = bus_of(daemon);
+  for (int round = 0; round < 2; ++round) {
+    const pid_t old = bus_of(daemon);
+    REQUIRE(::kill(old, SIGKILL) == 0);
+    // Each asking ends, one way or the other.
+    CHECK(becomes_true(
+        [&] {
+          const Response response = get(daemon.address("api"), "/get");
+          REQUIRE((response.status == 200 || response.status == 503));
+          return response.body == "(none)";
+        },
+        30s));
+    reach_all(daemon, "after" + std::to_string(round));
+  }
+  CHECK(bus_of(daemon) != bus);
+  for (const auto& [pid, seen] : ask_all(daemon)) {
+    CHECK(workers.contains(pid));
+    CHECK(seen.find(" resets 0 ") == std::string::npos);
+  }
+}
+
+TEST_CASE(
+    "the bus runs only where a worker wants it, without privileges, and ends with the daemon") {
+  {
+    Site site(probe_group(1));
+    Daemon daemon(site);
+    REQUIRE(get(daemon.address(), "/").ok());
+    CHECK(children_of(daemon.pid()).size() == 1);
+  }
+  BusSite site;
+  Daemon daemon(site);
+  reach_all(daemon, "hello");
+  const pid_t bus = bus_of(daemon);
+  CHECK(children_of(daemon.pid()).size() == 5);
+  CHECK(status_field(bus, "NoNewPrivs") == "1");
+  CHECK(status_field(bus, "CapEff") == "0000000000000000");
+  daemon.stop();
+  CHECK_FALSE(exists(bus));
+}
+
+TEST_CASE("a supervisor that is killed takes the bus along") {
+  BusSite site;
+  Daemon daemon(site);
+  reach_all(daemon, "hello");
+  const pid_t bus = bus_of(daemon);
+  daemon.kill();
+  CHECK(becomes_true(
+      [&] {
+        reap_orphans();
+        return !exists(bus);
+      },
+      10s));
+}

@@ -1,0 +1,158 @@
+// What a worker leaves to the next one of its slot, and when there is nothing.
+#include <signal.h>
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <string>
+
+#include "support/answers.hpp"
+#include "support/daemon.hpp"
+#include "support/http_client.hpp"
+#include "support/load.hpp"
+#include "support/scratch_dir.hpp"
+#include "support/verdict.hpp"
+
+using namespace appserver::integration;
+
+namespace {
+
+std::filesystem::path counter(int layout) {
+  return std::filesystem::path(APPSERVER_TEST_PLUGINS) / ("v" + std::to_string(layout)) /
+         "counter.so";
+}
+
+// One worker that counts; `reload` are members of its group's reload, `settings` of its settings.
+std::string counting(const std::string& settings = {}, const std::string& reload = {}) {
+  return "groups:\n  api: {plugin: counter, count: 1, listen: http://127.0.0.1:0, settings: {" +
+         settings + "}, reload: {" + reload + "}}\n";
+}
+
+struct CountingSite : Site {
+  explicit CountingSite(const std::string& yaml = counting()) : Site(yaml) {
+    install(counter(1), "counter");
+  }
+};
+
+std::string body(const Daemon& daemon, const std::string& target = "/") {
+  const auto response = get(daemon.address(), target);
+  INFO(response.text());
+  REQUIRE(response.ok());
+  return response.body;
+}
+
+void count_to(const Daemon& daemon, int number) {
+  for (int i = 1; i <= number; ++i) REQUIRE(body(daemon) == std::to_string(i) + " v1\n");
+}
+
+void wait_for_another(const Daemon& daemon, pid_t old) {
+  daemon.wait_for_status("another worker serves", [old](const Status& status) {
+    const auto pids = status.group("api").pids();
+    return status.all_ready() && pids.size() == 1 && pids.front() != old;
+  });
+}
+
+}  // namespace
+
+TEST_CASE("a count in memory goes along in a reload, a rollback, a restart and a recycling") {
+  CountingSite site;
+  Daemon daemon(site);
+  REQUIRE(body(daemon, "/from") == "empty\n");
+  count_to(daemon, 3);
+  site.install(counter(2), "counter");
+  require_exit(daemon.ctl({"reload"}), kDone);
+  REQUIRE(body(daemon, "/from") == "3 of layout 1\n");
+  REQUIRE(body(daemon) == "4 v2\n");
+  require_exit(daemon.ctl({"rollback"}), kDone);
+  REQUIRE(body(daemon, "/from") == "4 of layout 2\n");
+  REQUIRE(body(daemon) == "5 v1\n");
+  require_exit(daemon.ctl({"drain", "api/0"}), kDone);
+  REQUIRE(body(daemon) == "6 v1\n");
+  require_exit(daemon.ctl({"restart", "api"}), kDone);
+  // A restart takes what lies in the plugin folder.
+  REQUIRE(body(daemon) == "7 v2\n");
+  REQUIRE(daemon.log().find("starts empty") == std::string::npos);
+}
+
+TEST_CASE("a kept connection goes along with the count") {
+  CountingSite site;
+  Daemon daemon(site);
+  count_to(daemon, 1);
+  for (int round = 0; round < 5; ++round) {
+    Connection connection(daemon.address());
+    REQUIRE(connection.get("/").ok());
+    require_exit(daemon.ctl({"reload"}), kDone);
+    REQUIRE(connection.get("/from").body == std::to_string(2 + round) + " of layout 1\n");
+    REQUIRE(connection.connects() == 1);
+  }
+}
+
+TEST_CASE("a worker that ends by SIGTERM leaves its count to the one that is started after it") {
+  CountingSite site;
+  Daemon daemon(site);
+  daemon.expect_error("SIGTERM from outside");
+  count_to(daemon, 2);
+  const pid_t old = daemon.pids().at(0);
+  ::kill(old, SIGTERM);
+  wait_for_another(daemon, old);
+  REQUIRE(body(daemon, "/from") == "2 of layout 1\n");
+}
+
+TEST_CASE("a worker that crashes leaves nothing, also not what it was left") {
+  CountingSite site;
+  Daemon daemon(site);
+  daemon.expect_error("SIGKILL");
+  count_to(daemon, 2);
+  require_exit(daemon.ctl({"reload"}), kDone);
+  REQUIRE(body(daemon, "/from") == "2 of layout 1\n");
+  const pid_t old = daemon.pids().at(0);
+  ::kill(old, SIGKILL);
+  wait_for_another(daemon, old);
+  REQUIRE(body(daemon, "/from") == "empty\n");
+}
+
+TEST_CASE("where memory is short the old worker leaves its count right before its end") {
+  CountingSite site(counting({}, "reserve_memory: 1024GiB"));
+  Daemon daemon(site);
+  count_to(daemon, 2);
+  site.install(counter(2), "counter");
+  const auto reload = daemon.ctl({"reload"});
+  require_exit(reload, kDone);
+  REQUIRE(reload.out.find("api/0 draining") < reload.out.find("api/0 starting"));
+  REQUIRE(body(daemon, "/from") == "2 of layout 1\n");
+}
+
+TEST_CASE("a successor that fails to start takes the count from nobody") {
+  const ScratchDir scratch;
+  const auto file = scratch.path() / "fail";
+  const std::string reload = GENERATE("", "reserve_memory: 1024GiB");
+  CountingSite site(counting("fails_to_start_if: " + file.string(), reload));
+  Daemon daemon(site);
+  daemon.expect_error("told to fail");
+  daemon.expect_error("going back to the release before");
+  count_to(daemon, 2);
+  write_file(file, "");
+  site.install(counter(2), "counter");
+  require_exit(daemon.ctl({"reload"}), kRolledBack);
+  REQUIRE(body(daemon) == "3 v1\n");
+}
+
+TEST_CASE("a worker that cannot save leaves nothing: its successor starts, and the log says why") {
+  struct Case {
+    const char* save;
+    const char* words;
+  };
+  const auto tried = GENERATE(
+      Case{"hangs", "its successor starts empty: no answer to save_state within 2000 ms"},
+      Case{"throws", "its successor starts empty: on_save_state: std::runtime_error: the count"},
+      Case{"too_much", "its successor starts empty: on_save_state: std::length_error: more than"});
+  INFO(tried.save);
+  CountingSite site(counting(std::string("save: ") + tried.save, "drain_timeout: 1s"));
+  Daemon daemon(site);
+  count_to(daemon, 2);
+  site.install(counter(2), "counter");
+  require_exit(daemon.ctl({"reload"}), kDone);
+  INFO(daemon.log());
+  REQUIRE(daemon.log().find(tried.words) != std::string::npos);
+  REQUIRE(body(daemon, "/from") == "empty\n");
+  REQUIRE(body(daemon) == "1 v2\n");
+}
