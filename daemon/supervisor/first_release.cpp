@@ -64,11 +64,23 @@ plugin::Build pinned_build(const config::Group& group, const plugin::Build& comm
   return build;
 }
 
-void take_in_tls(GroupRelease& release, std::vector<std::string>& notes) {
-  release.tls = load_tls_of(release.config);
+void warn_of_tls(const GroupRelease& release, std::vector<std::string>& notes) {
   if (!release.tls) return;
   for (const std::string& warning : release.tls->warnings)
     notes.push_back(fmt::format("{}: tls: {}", release.config.name, warning));
+}
+
+// Of a group that has run: damaged files hold up neither it nor the others.
+void take_in_tls_as_it_is(GroupRelease& release, std::vector<std::string>& notes) {
+  if (!release.config.tls.is_used()) return;
+  try {
+    release.tls = load_tls(release.config.tls);
+    warn_of_tls(release, notes);
+  } catch (const std::exception& error) {
+    release.tls = no_tls();
+    notes.push_back(fmt::format("{}: tls: {}; until that is mended nothing is served under TLS",
+                                release.config.name, error.what()));
+  }
 }
 
 // Of a release that is made from another one: it is not that one which goes back.
@@ -114,7 +126,7 @@ FirstRelease from_record(const ReleaseLog::Committed& committed, Archive& archiv
     check_identity(group->config);
     GroupRelease release = *group;
     release.build = pinned_build(group->config, group->build, archive, first.notes);
-    take_in_tls(release, first.notes);
+    take_in_tls_as_it_is(release, first.notes);
     if (release.build.sha256 != group->build.sha256) {
       release.number = next;
       first.number = next;
@@ -145,7 +157,12 @@ GroupRelease make_group(const config::Group& group, const GroupRelease* before, 
   release.file_count = group.count;
   release.build = is_pinned(group, before) ? pinned_build(group, before->build, archive, notes)
                                            : take_in(group, archive);
-  take_in_tls(release, notes);
+  if (before != nullptr) {
+    take_in_tls_as_it_is(release, notes);
+  } else {
+    release.tls = load_tls_of(release.config);
+    warn_of_tls(release, notes);
+  }
   return release;
 }
 
@@ -175,18 +192,6 @@ Candidate make_what_can_be(const config::Group& group, const Release* committed,
   return result;
 }
 
-bool run_as_before(Candidate& group, const GroupRelease& before, std::vector<std::string>& notes) {
-  GroupRelease release = before;
-  try {
-    take_in_tls(release, notes);
-  } catch (const std::exception& error) {
-    notes.emplace_back(error.what());
-    return false;
-  }
-  group.release = std::move(release);
-  return true;
-}
-
 // As it is committed, where it is, and where nobody listens by now whose plugin is fine.
 void fall_back(Candidate& group, const std::vector<config::Group>& others, const Release* committed,
                const Archive& archive, std::vector<std::string>& notes) {
@@ -198,9 +203,9 @@ void fall_back(Candidate& group, const std::vector<config::Group>& others, const
       instead = fmt::format("it is left out, as in release {} it listens where group {} does now",
                             committed->number, rival->name);
     } else {
-      instead = run_as_before(group, *before, notes)
-                    ? fmt::format("it runs as in release {}", committed->number)
-                    : "it is left out, as its certificates of before are no good";
+      group.release = *before;
+      take_in_tls_as_it_is(*group.release, notes);
+      instead = fmt::format("it runs as in release {}", committed->number);
     }
   }
   notes.push_back(fmt::format("{}: {}; {}, and `appserverctl reload {}` tries again", name,
@@ -264,7 +269,7 @@ FirstRelease from_record_as_it_is(const config::Config& config, const Release& c
           group->config.name, short_sha(group->build), archive.describe_unwritable()));
     }
     GroupRelease release = *group;
-    take_in_tls(release, first.notes);
+    take_in_tls_as_it_is(release, first.notes);
     first.groups.push_back(std::make_shared<const GroupRelease>(std::move(release)));
   }
   first.trials = committed.trials;

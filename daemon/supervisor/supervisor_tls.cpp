@@ -33,12 +33,15 @@ void Supervisor::watch_certificates() {
     }
     group->renew_tls(before.tls, std::move(material));
   };
-  hooks.refused = [this](const std::string& group, const std::string& why) {
-    forget_notes(subject(group));
+  hooks.refused = [this](const TlsRenewal::InUse& before, const std::string& why) {
+    const bool has_none = before.material->files.empty();
+    forget_notes(subject(before.group));
     notes_.push_back(
-        fmt::format("{}the files have changed and are no good: {}; what was read before "
-                    "stays in use",
-                    subject(group), why));
+        has_none ? fmt::format("{}{}; until that is mended nothing is served under TLS",
+                               subject(before.group), why)
+                 : fmt::format("{}the files have changed and are no good: {}; what was read before "
+                               "stays in use",
+                               subject(before.group), why));
     log_.error("{}", notes_.back());
   };
   hooks.withdrawn = [this](const std::string& group) {

@@ -155,6 +155,12 @@ TlsMaterialPtr load_tls_of(const config::Group& group) {
   }
 }
 
+TlsMaterialPtr no_tls() {
+  auto material = std::make_shared<TlsMaterial>();
+  material->file = os::make_sealed_memfd("appserver-tls", certificates::encode({}));
+  return material;
+}
+
 std::vector<FileState> look_at(const config::Tls& tls) {
   std::vector<FileState> states;
   const auto add = [&states](const path& name) {

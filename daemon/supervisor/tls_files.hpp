@@ -26,7 +26,7 @@ struct FileState {
 
 struct TlsMaterial {
   os::Fd file;                        // certificates::Material in a sealed memory file
-  std::vector<FileState> files;       // as they were read
+  std::vector<FileState> files;       // as they were read; none: there is no certificate
   std::vector<std::string> warnings;  // what is amiss though it works
   std::chrono::steady_clock::time_point read = std::chrono::steady_clock::now();
 };
@@ -38,6 +38,9 @@ TlsMaterialPtr load_tls(const config::Tls& tls);
 
 // Null for a group without TLS. Throws as load_tls(), naming the key of the configuration.
 TlsMaterialPtr load_tls_of(const config::Group& group);
+
+// Where the files are no good and nothing was read before: workers close what comes under TLS.
+TlsMaterialPtr no_tls();
 
 // As TlsMaterial::files; one that cannot be looked at is like no other.
 std::vector<FileState> look_at(const config::Tls& tls);

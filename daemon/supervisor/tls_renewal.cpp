@@ -88,7 +88,7 @@ void TlsRenewal::looked(const Look& look) {
       hooks_.renewed(group.in_use, group.renewed);
     } else if (!group.problem.empty()) {
       refused_[name] = group.found;
-      hooks_.refused(name, group.problem);
+      hooks_.refused(group.in_use, group.problem);
     } else if (group.found == group.in_use.material->files && refused_.erase(name) > 0) {
       hooks_.withdrawn(name);
     }

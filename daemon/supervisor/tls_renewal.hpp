@@ -30,7 +30,7 @@ class TlsRenewal final {
     std::function<std::vector<InUse>()> in_use;
     std::function<void(const InUse& before, TlsMaterialPtr)> renewed;
     // Once for each change of the files; what was in use stays so.
-    std::function<void(const std::string& group, const std::string& why)> refused;
+    std::function<void(const InUse& before, const std::string& why)> refused;
     // The files are again what is in use, and not what was refused.
     std::function<void(const std::string& group)> withdrawn;
   };

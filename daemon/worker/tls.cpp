@@ -1,5 +1,6 @@
 #include "worker/tls.hpp"
 
+#include <stdexcept>
 #include <string>
 
 #include "certificates/material.hpp"
@@ -33,6 +34,7 @@ std::shared_ptr<const net::tls::ServerContext> make_tls_context(const config::Tl
     throw;
   }
   certificates::wipe(bytes);
+  if (material.identities.empty()) return nullptr;
   net::tls::ServerRules rules;
   rules.client_certificates = wanted(tls.client_certificates);
   if (tls.min_version == config::TlsVersion::v1_3) rules.min_version = net::tls::MinVersion::tls1_3;
@@ -41,6 +43,8 @@ std::shared_ptr<const net::tls::ServerContext> make_tls_context(const config::Tl
 
 std::unique_ptr<net::tls::Session> accept_tls(const net::StreamListener& listener, int socket) {
   if (!listener.tls) return nullptr;
+  if (!listener.tls->context())
+    throw std::runtime_error(listener.text + " has no certificate that is good");
   return net::tls::Session::accept(listener.tls->context(), socket,
                                    listener.begins_with_http ? "http/1.1" : "");
 }

@@ -282,6 +282,25 @@ TEST_CASE("a reload with a bad key is refused, and nothing that runs is touched"
   CHECK(client.get("/") == "v1\n");
 }
 
+TEST_CASE("a daemon that comes back to a damaged key serves all else, and TLS once it is mended") {
+  const Made good = issue("good");
+  Site site(group("https://127.0.0.1:0") +
+            "  plain: {plugin: talk, listen: 'http://127.0.0.1:0'}\n");
+  put(site, good);
+  site.install(talk("v1"), "talk");
+  { Daemon daemon(site); }
+  put(site.root() / "a.key", "torn");
+  Daemon daemon(site);
+  daemon.expect_error("a.key");
+  REQUIRE(daemon.status().group("plain").ready == 1);
+  daemon.wait_for_log("until that is mended nothing is served under TLS");
+  CHECK_THROWS(TlsTalk(daemon.address("api"), wish()).get("/"));
+  put(site, good);
+  daemon.wait_for_log("api: its certificates have changed");
+  TlsTalk client(daemon.address("api"), wish());
+  CHECK(client.get("/"));
+}
+
 TEST_CASE("a reload brings new certificates along, and a key never stands in what is kept") {
   Site site(group("https://127.0.0.1:0"));
   put(site, issue("old"));
