@@ -111,7 +111,9 @@ Connection::Peer Connection::look_at_peer() {
   pollfd look{socket_.native_handle(), POLLIN | POLLRDHUP, 0};
   os::retry_on_interrupt([&] { return ::poll(&look, 1, 0); });
   if ((look.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0) return Peer::ended;
-  return (look.revents & POLLIN) != 0 ? Peer::has_sent : Peer::silent;
+  // A wait for input would end at once, though the kernel has none.
+  const bool decrypted = tls_ && (tls_->has_input() || tls_->input_wants_output());
+  return decrypted || (look.revents & POLLIN) != 0 ? Peer::has_sent : Peer::silent;
 }
 
 void Connection::shut_down_sending() {

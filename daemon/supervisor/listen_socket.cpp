@@ -199,4 +199,13 @@ void give_to_all(const os::Fd& socket, const config::Listen& listen) {
   set_option(socket, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, 0, listen.text);
 }
 
+void take_no_more_datagrams(const os::Fd& socket) {
+  sockaddr_storage own{};
+  socklen_t size = sizeof(own);
+  auto* const address = static_cast<sockaddr*>(static_cast<void*>(&own));
+  // Where the kernel refuses, a datagram more may be lost: no reason to stop here.
+  if (::getsockname(socket.get(), address, &size) == 0)
+    static_cast<void>(::connect(socket.get(), address, size));
+}
+
 }  // namespace appserver::supervisor

@@ -42,4 +42,8 @@ void give_only_to(const os::Fd& socket, std::uint32_t first, const config::Liste
 // All of them get connections again. Throws os::SystemError.
 void give_to_all(const os::Fd& socket, const config::Listen& listen);
 
+// Of udp: what comes from now on goes to the others of the group, also while a worker that ends
+// holds the socket for its last answers. The kernel passes connected sockets by (udp(7)).
+void take_no_more_datagrams(const os::Fd& socket);
+
 }  // namespace appserver::supervisor

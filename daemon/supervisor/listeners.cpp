@@ -118,7 +118,9 @@ void Listeners::retire(std::uint32_t slots) {
 void Listeners::close_retired(std::uint32_t slots) {
   for (Address& address : addresses_) {
     if (address.shared) continue;
-    while (address.sockets.size() > slots) address.sockets.pop_back();
+    for (; address.sockets.size() > slots; address.sockets.pop_back()) {
+      if (address.listen.is_udp()) take_no_more_datagrams(address.sockets.back());
+    }
   }
   slots_ = std::min(slots_, slots);
   fed_ = std::min(fed_, slots_);
