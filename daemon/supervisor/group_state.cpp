@@ -34,7 +34,11 @@ void Group::carry_out(const effect::Spawn& spawn) {
   if (predecessor == nullptr) {
     os::Fd state;
     const auto left = left_.find(spawn.slot);
-    if (left != left_.end()) state = left->second.file.duplicate();
+    try {
+      if (left != left_.end()) state = left->second.file.duplicate();
+    } catch (const std::exception& error) {
+      log(Level::warning, spawn.slot, 0, fmt::format("starts empty: {}", error.what()));
+    }
     start_process(spawn.worker, spawn.slot, spawn.release, std::move(state));
     return;
   }
