@@ -37,19 +37,16 @@ void wipe(std::string& secret) {
   secret.clear();
 }
 
-void Material::wipe() {
-  for (Identity& identity : identities) certificates::wipe(identity.key);
-}
-
-Material& Material::operator=(Material&& other) noexcept {
-  if (this == &other) return *this;
-  wipe();
-  identities = std::move(other.identities);
-  client_authorities = std::move(other.client_authorities);
+Identity& Identity::operator=(Identity&& other) noexcept {
+  chain.swap(other.chain);
+  key.swap(other.key);
   return *this;
 }
 
-Material::~Material() { wipe(); }
+Identity::~Identity() {
+  wipe(chain);
+  wipe(key);
+}
 
 std::string encode(const Material& material) {
   std::size_t size = (2 * material.identities.size() + 1) * sizeof(std::uint64_t) +

@@ -5,29 +5,29 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace appserver::certificates {
 
+// Wiped at its end. Its chain, too: some keep the key in the same file.
 struct Identity {
+  Identity() = default;
+  Identity(std::string chain_text, std::string key_text)
+      : chain(std::move(chain_text)), key(std::move(key_text)) {}
+  Identity(Identity&&) noexcept = default;
+  Identity& operator=(Identity&& other) noexcept;
+  Identity(const Identity&) = delete;
+  Identity& operator=(const Identity&) = delete;
+  ~Identity();
+
   std::string chain;  // PEM: the server's certificate, then those between it and a root
   std::string key;    // PEM
 };
 
-class Material final {
- public:
-  Material() = default;
-  Material(Material&&) noexcept = default;
-  Material& operator=(Material&& other) noexcept;
-  Material(const Material&) = delete;
-  Material& operator=(const Material&) = delete;
-  ~Material();
-
-  std::vector<Identity> identities;  // the first is served where no name fits
-  std::string client_authorities;    // PEM; empty: clients are not asked for certificates
-
- private:
-  void wipe();
+struct Material {
+  std::vector<Identity> identities{};  // the first is served where no name fits
+  std::string client_authorities{};    // PEM; empty: clients are not asked for certificates
 };
 
 // Overwrites what it holds.

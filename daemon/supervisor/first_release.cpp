@@ -147,6 +147,24 @@ bool is_pinned(const config::Group& group, const GroupRelease* before) {
   return before != nullptr && before->config.plugin == group.plugin;
 }
 
+// What is new in the file is a mistake where it is no good: the certificates of before serve on.
+void take_in_tls(GroupRelease& release, const GroupRelease* before,
+                 std::vector<std::string>& notes) {
+  if (before != nullptr && before->config.tls == release.config.tls)
+    return take_in_tls_as_it_is(release, notes);
+  try {
+    release.tls = load_tls_of(release.config);
+    warn_of_tls(release, notes);
+  } catch (const std::exception& error) {
+    if (before == nullptr) throw;
+    if (!before->config.tls.is_used()) return take_in_tls_as_it_is(release, notes);
+    release.config.tls = before->config.tls;
+    notes.push_back(fmt::format("{}: tls: {}; the certificates of release {} are served",
+                                release.config.name, error.what(), before->number));
+    take_in_tls_as_it_is(release, notes);
+  }
+}
+
 // A group as the file has it, with its committed build where that is of the same plugin.
 GroupRelease make_group(const config::Group& group, const GroupRelease* before, Archive& archive,
                         std::vector<std::string>& notes) {
@@ -157,12 +175,7 @@ GroupRelease make_group(const config::Group& group, const GroupRelease* before, 
   release.file_count = group.count;
   release.build = is_pinned(group, before) ? pinned_build(group, before->build, archive, notes)
                                            : take_in(group, archive);
-  if (before != nullptr) {
-    take_in_tls_as_it_is(release, notes);
-  } else {
-    release.tls = load_tls_of(release.config);
-    warn_of_tls(release, notes);
-  }
+  take_in_tls(release, before, notes);
   return release;
 }
 

@@ -59,11 +59,12 @@ void Planner::take_in(GroupRelease& group) {
                   short_sha(group.build), back_to_));
 }
 
-// What goes back by itself, or only changes its number, is not held up by files that were damaged
-// meanwhile: the group has what it serves with.
+// What goes back, or only changes its number, is not held up by files that were damaged meanwhile:
+// the group has what it serves with.
 void Planner::take_in_tls(GroupRelease& group, const GroupRelease* running) const {
   const bool has_it = running != nullptr && running->config.tls == group.config.tls;
-  if (has_it && (request_.kind == RequestKind::scale || !request_.reverts.empty())) return;
+  const bool looks_at_files = request_.kind == RequestKind::reload && request_.reverts.empty();
+  if (has_it && !looks_at_files) return;
   group.tls = load_tls_of(group.config);
 }
 

@@ -34,6 +34,8 @@ void Supervisor::watch_certificates() {
     group->renew_tls(before.tls, std::move(material));
   };
   hooks.refused = [this](const TlsRenewal::InUse& before, const std::string& why) {
+    const Group* const group = find(before.group);
+    if (group == nullptr || group->release()->config.tls != before.tls) return;
     const bool has_none = before.material->files.empty();
     forget_notes(subject(before.group));
     notes_.push_back(

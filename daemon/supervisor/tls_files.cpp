@@ -25,9 +25,12 @@ using std::filesystem::path;
 constexpr std::size_t kMaxFile = std::size_t{4} << 20;
 
 FileState state_of(const struct stat& status) {
-  constexpr std::int64_t kSecond = 1'000'000'000;
+  const auto nanoseconds = [](const timespec& time) {
+    constexpr std::int64_t kSecond = 1'000'000'000;
+    return time.tv_sec * kSecond + time.tv_nsec;
+  };
   return {status.st_dev, status.st_ino, static_cast<std::uint64_t>(status.st_size),
-          status.st_mtim.tv_sec * kSecond + status.st_mtim.tv_nsec};
+          nanoseconds(status.st_mtim), nanoseconds(status.st_ctim)};
 }
 
 struct stat look_at(const os::Fd& file, const path& name) {
@@ -115,7 +118,6 @@ certificates::Identity read_identity(Reader& reader, const config::Tls::Identity
   try {
     certificates::require_fit(*chain.front(), *key);
   } catch (const std::exception&) {
-    certificates::wipe(identity.key);
     throw std::runtime_error(fmt::format("the key {} is not that of the certificate {}",
                                          names.key.native(), names.certificate.native()));
   }

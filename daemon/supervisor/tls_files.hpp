@@ -20,7 +20,8 @@ struct FileState {
   dev_t device = 0;
   ino_t inode = 0;
   std::uint64_t size = 0;
-  std::int64_t changed = 0;  // nanoseconds, mtime
+  std::int64_t written = 0;  // nanoseconds, mtime
+  std::int64_t changed = 0;  // ctime: also where only its mode or owner has changed
   friend bool operator==(const FileState&, const FileState&) = default;
 };
 

@@ -3,6 +3,8 @@
 #include <exception>
 #include <utility>
 
+#include "os/error.hpp"
+
 namespace appserver::supervisor {
 
 // One look at the files of all groups; filled on the keeper's thread.
@@ -13,6 +15,7 @@ struct TlsRenewal::Look {
     std::vector<FileState> found{};
     TlsMaterialPtr renewed{};
     std::string problem{};
+    bool is_passing = false;  // the problem is not of the files' content
   };
 
   void run() {
@@ -23,6 +26,7 @@ struct TlsRenewal::Look {
         group.renewed = load_tls(group.in_use.tls);
       } catch (const std::exception& error) {
         group.problem = error.what();
+        group.is_passing = dynamic_cast<const os::SystemError*>(&error) != nullptr;
       }
     }
   }
@@ -56,7 +60,7 @@ void TlsRenewal::look() {
   for (InUse& in_use : hooks_.in_use()) {
     const auto refused = refused_.find(in_use.group);
     look->groups.push_back({std::move(in_use)});
-    if (refused != refused_.end()) look->groups.back().refused = refused->second;
+    if (refused != refused_.end()) look->groups.back().refused = refused->second.files;
   }
   if (look->groups.empty()) {
     wait();
@@ -87,7 +91,9 @@ void TlsRenewal::looked(const Look& look) {
       refused_.erase(name);
       hooks_.renewed(group.in_use, group.renewed);
     } else if (!group.problem.empty()) {
-      refused_[name] = group.found;
+      Refused& refused = refused_[name];
+      refused.files = group.is_passing ? std::vector<FileState>() : group.found;
+      if (std::exchange(refused.why, group.problem) == group.problem) continue;
       hooks_.refused(group.in_use, group.problem);
     } else if (group.found == group.in_use.material->files && refused_.erase(name) > 0) {
       hooks_.withdrawn(name);

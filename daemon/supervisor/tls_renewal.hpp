@@ -49,6 +49,10 @@ class TlsRenewal final {
 
  private:
   struct Look;
+  struct Refused {
+    std::vector<FileState> files;  // not to be read again; none: they may be good the next time
+    std::string why;
+  };
 
   void wait();
   void looked(const Look& look);
@@ -56,7 +60,7 @@ class TlsRenewal final {
   boost::asio::steady_timer timer_;
   ArchiveKeeper& keeper_;
   Hooks hooks_;
-  std::map<std::string, std::vector<FileState>> refused_;
+  std::map<std::string, Refused> refused_;  // by group
   bool looking_ = false;
   bool again_ = false;
   bool stopped_ = false;

@@ -5,46 +5,15 @@
 #include <fstream>
 #include <string>
 
-#include "certificate_maker.hpp"
 #include "certificates/material.hpp"
 #include "os/memfd.hpp"
+#include "tls_site.hpp"
 
 using namespace appserver;
 using namespace appserver::supervisor;
+using namespace appserver::supervisor::test;
 using Catch::Contains;
 namespace fs = std::filesystem;
-
-namespace {
-
-class Files {
- public:
-  Files() {
-    std::string name = (fs::temp_directory_path() / "tls_files_test.XXXXXX").native();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    folder_ = name;
-    put("a", authority.issue({{"localhost"}}));
-    tls.certificates = {{folder_ / "a.pem", folder_ / "a.key"}};
-  }
-  ~Files() { fs::remove_all(folder_); }
-
-  void write(const std::string& name, const std::string& content) const {
-    std::ofstream(folder_ / name, std::ios::binary) << content;
-    fs::permissions(folder_ / name, fs::perms::owner_read | fs::perms::owner_write);
-  }
-  void put(const std::string& name, const test::Made& made) const {
-    write(name + ".pem", made.chain);
-    write(name + ".key", made.key);
-  }
-  fs::path path(const std::string& name) const { return folder_ / name; }
-
-  const test::Authority authority;
-  config::Tls tls;
-
- private:
-  fs::path folder_;
-};
-
-}  // namespace
 
 TEST_CASE("certificates and keys are read, checked, and sealed for the workers") {
   Files files;
@@ -93,7 +62,7 @@ TEST_CASE("files that are no good are refused by their names") {
 
 TEST_CASE("what works but should not stay so is a warning") {
   Files files;
-  test::Wanted old;
+  appserver::test::Wanted old;
   old.from_day = -30;
   old.to_day = -1;
   files.put("a", files.authority.issue(old));
@@ -113,4 +82,11 @@ TEST_CASE("a changed, replaced or missing file is told from the one that was rea
   CHECK(look_at(files.tls) != material->files);
   fs::remove(files.path("a.key"));
   CHECK(look_at(files.tls) != material->files);
+}
+
+TEST_CASE("a file that only was given other rights may be another one to us") {
+  Files files;
+  const auto before = look_at(files.tls);
+  fs::permissions(files.path("a.key"), fs::perms::none);
+  CHECK(look_at(files.tls) != before);
 }
