@@ -64,7 +64,8 @@ std::int32_t BusHost::publish(std::string_view topic, std::string_view message) 
   if (!usable(topic, message, refusal)) return refusal;
   bus::Header header;
   header.kind = bus::Kind::publish;
-  return give(bus::encode(header, topic, message), 0) ? APPSERVER_OK : APPSERVER_LIMIT;
+  return give(bus::encode(header, topic, message), 0, Clock::now() + kDeadline) ? APPSERVER_OK
+                                                                                : APPSERVER_LIMIT;
 }
 
 std::int32_t BusHost::subscribe(std::string_view topic, Deliver call, void* argument,
@@ -80,7 +81,8 @@ std::int32_t BusHost::subscribe(std::string_view topic, Deliver call, void* argu
     bus::Header header;
     header.kind = bus::Kind::subscribe;
     // One that is not connected subscribes to all its topics when it is.
-    if (socket_ && !give(bus::encode(header, topic, {}), 0)) return APPSERVER_LIMIT;
+    if (socket_ && !give(bus::encode(header, topic, {}), 0, Clock::time_point::max()))
+      return APPSERVER_LIMIT;
     found = topics_.emplace(std::string(topic), std::vector<appserver_subscription>()).first;
   }
   subscription = ++last_id_;
@@ -99,7 +101,8 @@ std::int32_t BusHost::unsubscribe(appserver_subscription id) {
     bus::Header header;
     header.kind = bus::Kind::unsubscribe;
     // Where this finds no room, what comes is of no subscription and thrown away.
-    if (socket_) static_cast<void>(give(bus::encode(header, topic->first, {}), 0));
+    if (socket_)
+      static_cast<void>(give(bus::encode(header, topic->first, {}), 0, Clock::time_point::max()));
     topics_.erase(topic);
   }
   subscriptions_.erase(found);
@@ -114,7 +117,7 @@ std::int32_t BusHost::operate(bus::Header header, std::string_view key, std::str
   if (operations_.size() >= kMaxOperations) return APPSERVER_LIMIT;
   header.id = ++last_id_;
   operations_.emplace(header.id, Operation{done, argument, Clock::now() + kDeadline, false});
-  if (!give(bus::encode(header, key, value), header.id)) {
+  if (!give(bus::encode(header, key, value), header.id, Clock::now() + kDeadline)) {
     operations_.erase(header.id);
     return APPSERVER_LIMIT;
   }
@@ -141,9 +144,10 @@ void BusHost::ask() {
   });
 }
 
-// False where no more may wait.
-bool BusHost::give(std::string packet, std::uint64_t operation) {
-  Waiting waiting{std::move(packet), operation, Clock::now() + kDeadline};
+// False where no more may wait. Without a deadline it is of this connection: the next one begins
+// with the topics that there are then.
+bool BusHost::give(std::string packet, std::uint64_t operation, Clock::time_point deadline) {
+  Waiting waiting{std::move(packet), operation, deadline};
   if (socket_ && waiting_.empty() && send(waiting)) return true;
   if (waiting_bytes_ + waiting.packet.size() > kMaxWaiting) drop_late();
   if (waiting_bytes_ + waiting.packet.size() > kMaxWaiting) return false;

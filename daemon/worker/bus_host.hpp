@@ -82,7 +82,7 @@ class BusHost final {
 
   bool usable(std::string_view name, std::string_view value, std::int32_t& refusal) const;
   void ask();
-  bool give(std::string packet, std::uint64_t operation);
+  bool give(std::string packet, std::uint64_t operation, Clock::time_point deadline);
   bool send(const Waiting& waiting);
   void send_waiting();
   void drop_late();

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/epoll.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <exception>
@@ -126,15 +127,15 @@ void FdHost::ready() {
   const int set = set_->native_handle();
   const int count = os::retry_on_interrupt(
       [&] { return ::epoll_wait(set, events.data(), static_cast<int>(events.size()), 0); });
-  bool strange = false;
+  // One that another's call takes back in this turn is not strange.
+  const bool strange =
+      std::any_of(events.begin(), events.begin() + std::max(count, 0),
+                  [this](const epoll_event& event) { return !watches_.contains(event.data.u64); });
   for (int i = 0; i < count; ++i) {
     const epoll_event& event = events[static_cast<std::size_t>(i)];
     // A call may have taken others back, or changed what they wait for.
     const auto found = watches_.find(event.data.u64);
-    if (found == watches_.end()) {
-      strange = true;
-      continue;
-    }
+    if (found == watches_.end()) continue;
     const Watch watch = found->second;
     const std::uint32_t come = from_epoll(event.events) & watch.events;
     if (come == 0) continue;
@@ -147,8 +148,9 @@ void FdHost::ready() {
 // epoll(7), question 6: a descriptor that was closed while a duplicate of it is open, in a child
 // for instance, stays in the set, and nobody can name it to take it out.
 void FdHost::renew() {
-  os::Fd fresh(os::check(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1()"));
+  // Closed first: a process that has used up its descriptors has this one then.
   set_->close();
+  os::Fd fresh(os::check(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1()"));
   set_->assign(fresh.get());
   fresh.release();
   for (const auto& [id, watch] : watches_) {

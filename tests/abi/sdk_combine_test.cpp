@@ -355,3 +355,28 @@ TEST_CASE_METHOD(Fixture, "a task that cancels itself behind its work ends where
   loop_until([&] { return Tracked::alive == 0; });
   CHECK(behind);
 }
+
+TEST_CASE_METHOD(Fixture,
+                 "a task that has cancelled itself begins nothing, and goes on from nothing") {
+  Spawned task;
+  int began = 0;
+  const auto one = [&]() -> Task<int> {
+    ++began;
+    co_return 1;
+  };
+  const auto outer = [&](Tracked, int way) -> Task<> {
+    co_await sleep(1ms);
+    task.cancel();
+    if (way == 0) co_await when_all(one(), one());
+    if (way == 1) co_await with_timeout(one(), 1h);
+    const auto work = [&] { ++began; };
+    if (way == 2) co_await worker->offload(work);
+    FAIL("it went on");
+  };
+  const int way = GENERATE(0, 1, 2);
+  task = worker->spawn(outer(Tracked(1), way));
+  host.advance(1);
+  CHECK(Tracked::alive == 0);
+  CHECK(began == 0);
+  CHECK(host.timers() == 0);
+}

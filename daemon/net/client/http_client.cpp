@@ -268,7 +268,7 @@ Work<std::shared_ptr<Transport>> HttpClient::Core::open(Held call) {
                fmt::format("not connected within {} ms (connect_timeout)",
                            call->request.options.connect_timeout.count()));
   });
-  auto addresses = co_await resolve(context_, call->target);
+  auto addresses = co_await transport->resolve(call->target);
   if (call->is_over()) throw CallError(Failure::connect, "cancelled");
   // A little less, so that what the addresses said is told.
   co_await transport->connect(std::move(addresses), deadline - options.connect_timeout / 16);

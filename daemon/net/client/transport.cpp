@@ -57,7 +57,10 @@ std::string address_words(const Endpoint& address) {
 
 }  // namespace
 
-Work<std::vector<Endpoint>> resolve(asio::io_context& context, const Target& target) {
+Transport::Transport(asio::io_context& context)
+    : context_(context), socket_(context.get_executor()), resolver_(context.get_executor()) {}
+
+Work<std::vector<Endpoint>> Transport::resolve(const Target& target) {
   std::vector<Endpoint> found;
   if (!target.unix_socket.empty()) {
     found.emplace_back(asio::local::stream_protocol::endpoint(target.unix_socket));
@@ -69,10 +72,10 @@ Work<std::vector<Endpoint>> resolve(asio::io_context& context, const Target& tar
     found.emplace_back(tcp::endpoint(literal, target.port));
     co_return found;
   }
-  asio::ip::basic_resolver<tcp, Executor> resolver(context.get_executor());
+  if (closed_) throw CallError(Failure::connect, "cancelled");
   const auto [error, results] =
-      co_await resolver.async_resolve(target.host, std::to_string(target.port),
-                                      tcp::resolver::numeric_service, asio::as_tuple(kAwait));
+      co_await resolver_.async_resolve(target.host, std::to_string(target.port),
+                                       tcp::resolver::numeric_service, asio::as_tuple(kAwait));
   if (error)
     throw CallError(Failure::connect,
                     fmt::format("no address of {}: {}", target.host, words(error)));
@@ -83,9 +86,6 @@ Work<std::vector<Endpoint>> resolve(asio::io_context& context, const Target& tar
     throw CallError(Failure::connect, fmt::format("{} has no address", target.host));
   co_return found;
 }
-
-Transport::Transport(asio::io_context& context)
-    : context_(context), socket_(context.get_executor()) {}
 
 Work<> Transport::connect(std::vector<Endpoint> addresses, Clock::time_point deadline) {
   std::string said;
@@ -228,6 +228,8 @@ void Transport::close() {
   if (std::exchange(closed_, true)) return;
   stop_watching();
   if (tls_) tls_->say_goodbye();
+  // A look-up that has not begun does not hold up those behind it.
+  resolver_.cancel();
   error_code ignored;
   socket_.close(ignored);
 }

@@ -5,6 +5,8 @@
 #include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/basic_resolver.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <chrono>
 #include <cstddef>
 #include <functional>
@@ -26,10 +28,6 @@ using Work = boost::asio::awaitable<T, Executor>;
 using Clock = std::chrono::steady_clock;
 using Endpoint = boost::asio::generic::stream_protocol::endpoint;
 
-// The addresses of a target, at least one. Literal ones at once, names by the system's resolver on
-// a thread of its own. Throws CallError.
-Work<std::vector<Endpoint>> resolve(boost::asio::io_context& context, const Target& target);
-
 // Loop thread only; must stay until its coroutines are through, which close() brings about.
 class Transport final {
  public:
@@ -37,6 +35,10 @@ class Transport final {
   Transport(const Transport&) = delete;
   Transport& operator=(const Transport&) = delete;
   ~Transport() { close(); }
+
+  // The addresses of a target, at least one. Literal ones at once, names by the system's resolver
+  // on a thread that all share: one look-up after the other. Throws CallError.
+  Work<std::vector<Endpoint>> resolve(const Target& target);
 
   // To the first of the addresses that takes it; each has a share of the time until `deadline`.
   // Throws CallError that names what each said.
@@ -66,6 +68,7 @@ class Transport final {
 
   boost::asio::io_context& context_;
   boost::asio::basic_stream_socket<boost::asio::generic::stream_protocol, Executor> socket_;
+  boost::asio::ip::basic_resolver<boost::asio::ip::tcp, Executor> resolver_;
   std::unique_ptr<tls::Session> tls_;
   std::shared_ptr<bool> watching_;  // of the watch that goes on
   bool closed_ = false;

@@ -66,7 +66,8 @@ class Together : public Awaitable, private ScopeOwner {
       member.coroutine().promise().enter(*scope, {});
       scope->start(member.coroutine());
     }
-    return --running_ > 0;
+    // One that was cancelled before ends here: there are no results to go on with.
+    return --running_ > 0 || around_->stopped();
   }
 
  protected:

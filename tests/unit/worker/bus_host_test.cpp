@@ -138,6 +138,26 @@ TEST_CASE("a worker whose bus is lost connects anew, subscribes again and is tol
   CHECK(got[0] == "again");
 }
 
+TEST_CASE("a topic that is left while the bus is away, and taken up again, is heard") {
+  AtBus test;
+  std::vector<std::string> got;
+  const auto hear = [&](const BusMessage& message) { got.emplace_back(message.text); };
+  Subscription news = test.at().subscribe("news", hear);
+  CHECK(test.get("key") == "(none)");
+  const int asked = test.asked;
+  test.bus_server.reset();
+  // The worker does not know yet that nobody is there to tell.
+  news.cancel();
+  test.at().publish("other", "x");
+  REQUIRE(test.until([&] { return test.asked > asked; }));
+  news = test.at().subscribe("news", hear);
+  test.renew();
+  CHECK(test.get("key") == "(none)");
+  test.at().publish("news", "heard");
+  CHECK(test.get("key") == "(none)");
+  CHECK(got == std::vector<std::string>{"heard"});
+}
+
 TEST_CASE("operations end within their deadline where there is no bus, and go on when there is") {
   AtBus test;
   test.bus_server.reset();

@@ -52,6 +52,8 @@ class [[nodiscard]] OffloadAwaiter : public Awaitable {
   template <std::derived_from<PromiseBase> Promise>
   void await_suspend(std::coroutine_handle<Promise> coroutine) {
     Scope& scope = coroutine.promise().scope();
+    // Cancelled: it ends here, and nothing is to be begun for it.
+    if (scope.stopped()) return;
     const auto hold = std::make_shared<OffloadHold>(scope);
     hold->set(worker_.offload([this, hold]() -> T { return function_(); },
                               [this, &scope, coroutine](Outcome<T> outcome) {
