@@ -141,6 +141,27 @@ TEST_CASE("a handshake that does not come is cut at the time of a head") {
   CHECK(streaming.closes(other));
 }
 
+TEST_CASE("a client under TLS whose answer is awaited keeps no processor busy, whatever it sent") {
+  Serving serving;
+  serving.script.watches = true;
+  TlsClient client = connect(serving);
+  REQUIRE(established(serving, client));
+  client.send(get("/later"));
+  SECTION("and has said goodbye") {
+    client.go_on();
+    client.session().say_goodbye();
+  }
+  SECTION("and has asked for much more") {
+    for (int i = 0; i < 4'000; ++i) client.send(get("/next"));
+    for (int i = 0; i < 8; ++i) client.go_on();
+  }
+  REQUIRE(serving.has_seen(1));
+  std::size_t turns = 0;
+  serving.context.restart();
+  for (; turns < 1'000 && serving.context.poll_one() > 0; ++turns) serving.context.restart();
+  CHECK(turns < 1'000);
+}
+
 TEST_CASE("messages are served over TLS, and the plugin hears of a peer that is through") {
   for (const std::string scheme : {"text", "frame", "tcp"}) {
     Streaming serving;
