@@ -15,7 +15,7 @@
 #include "config/load.hpp"
 #include "os/process.hpp"
 #include "supervisor/run.hpp"
-#include "worker/worker.hpp"
+#include "worker/run.hpp"
 
 namespace {
 

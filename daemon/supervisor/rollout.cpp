@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "os/memory.hpp"
-#include "supervisor/listen_socket.hpp"
 #include "supervisor/preflight.hpp"
 
 namespace appserver::supervisor {
@@ -144,56 +143,6 @@ void Rollout::prepared(Prepared result) {
   for (const GroupPlan& each : prepared_.plan) plan.push_back({each.name, each.change});
   machine_ = std::make_unique<RolloutMachine>(std::move(plan), request_.dry_run);
   apply(machine_->begin());
-}
-
-// What the kernel chose for a port 0 cannot be opened again by its number.
-void Rollout::check_given_ports() const {
-  for (const GroupPlan& plan : prepared_.plan) {
-    if (!plan.target) continue;
-    for (const config::Listen& listen : plan.target->config.listen) {
-      for (const auto& group : targets_.groups) {
-        if (std::ranges::find(group->release()->config.listen, listen) !=
-            group->release()->config.listen.end())
-          continue;
-        const std::vector<std::string> open = group->status().listen;
-        if (std::ranges::find(open, listen.text) == open.end()) continue;
-        throw std::runtime_error(fmt::format(
-            "groups.{}.listen: {} is what the kernel has given group {} for port 0, and cannot be "
-            "opened a second time: keep port 0 there, name another port, or restart appserverd",
-            plan.name, listen.text, group->name()));
-      }
-    }
-  }
-}
-
-// As open_groups(), without taking clients.
-void Rollout::check_addresses() const {
-  for (const GroupPlan& plan : prepared_.plan) {
-    if (!plan.target) continue;
-    const Group* group = find(plan.name);
-    const std::vector<config::Listen> open =
-        group == nullptr ? std::vector<config::Listen>{} : group->release()->config.listen;
-    for (const config::Listen& listen : plan.target->config.listen) {
-      if (listen.is_unix() || std::ranges::find(open, listen) != open.end()) continue;
-      try {
-        ensure_free(listen);
-      } catch (const std::exception& error) {
-        throw std::runtime_error(fmt::format("groups.{}: {}", plan.name, error.what()));
-      }
-    }
-  }
-}
-
-// Everything that may be refused by the kernel comes before anything that runs is touched.
-void Rollout::open_groups() {
-  for (const GroupPlan& plan : prepared_.plan) {
-    try {
-      if (plan.change == Change::add) added_[plan.name] = targets_.make_group(plan.target);
-      if (plan.change == Change::roll) find(plan.name)->open_for(plan.target->config);
-    } catch (const std::exception& error) {
-      throw std::runtime_error(fmt::format("groups.{}: {}", plan.name, error.what()));
-    }
-  }
 }
 
 SurgePlan Rollout::surge_for(const GroupPlan& plan) const {

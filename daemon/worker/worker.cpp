@@ -1,46 +1,18 @@
 #include "worker/worker.hpp"
 
 #include <fmt/format.h>
-#include <poll.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/basic_stream_descriptor.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/json.hpp>
 #include <chrono>
-#include <csignal>
-#include <cstdlib>
-#include <list>
-#include <map>
 #include <memory>
-#include <set>
 #include <stdexcept>
 #include <utility>
 #include <vector>
 
-#include "bus/process.hpp"
-#include "channel/boot.hpp"
-#include "channel/message.hpp"
 #include "channel/process.hpp"
-#include "net/acceptor.hpp"
-#include "net/datagram_server.hpp"
-#include "net/http_server.hpp"
-#include "net/stream_server.hpp"
-#include "os/error.hpp"
 #include "os/memfd.hpp"
-#include "telemetry/worker_page.hpp"
 #include "worker/crash_note.hpp"
-#include "worker/handover.hpp"
-#include "worker/identity.hpp"
-#include "worker/listeners.hpp"
-#include "worker/plugin_host.hpp"
-#include "worker/termination.hpp"
+#include "worker/limits.hpp"
 #include "worker/tls.hpp"
-#include "worker/worker_log.hpp"
 
 namespace appserver::worker {
 namespace {
@@ -48,68 +20,14 @@ namespace {
 using boost::system::error_code;
 using channel::Kind;
 using channel::Message;
-using Descriptor =
-    boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type>;
 using std::chrono::milliseconds;
 
-constexpr milliseconds kBootTimeout{10'000};
-// Between the drain's own deadline and the alarm that ends a hung process.
-constexpr std::chrono::seconds kAlarmGrace{10};
-
 using channel::kFirstListener;
-
-Message receive_boot(int channel_socket) {
-  pollfd poll_for{channel_socket, POLLIN, 0};
-  const int ready = os::retry_on_interrupt(
-      [&] { return ::poll(&poll_for, 1, static_cast<int>(kBootTimeout.count())); });
-  os::check(ready, "poll(channel)");
-  if (ready == 0) throw std::runtime_error("the supervisor did not say what to be");
-  Message message;
-  if (channel::receive(channel_socket, message) != os::ReceiveResult::received) {
-    throw std::runtime_error("the supervisor is gone");
-  }
-  if (message.kind != Kind::boot || message.fds.size() < kFirstListener) {
-    throw std::runtime_error("the first message on the channel is not a boot message");
-  }
-  return message;
-}
 
 // For the life of the process: handlers that run in exit(3) still look at it.
 telemetry::WorkerPage& map_page(int memfd) {
   return telemetry::WorkerPage::view(
       os::SharedMapping(memfd, sizeof(telemetry::WorkerPage)).release());
-}
-
-// Half of the descriptors, less our own: while it takes over a predecessor's connections a worker
-// may already have as many of its own, and a message that brings a descriptor must never find none
-// free.
-std::uint32_t affordable_connections(std::uint32_t wanted) {
-  rlimit files{};
-  os::check(::getrlimit(RLIMIT_NOFILE, &files), "getrlimit(nofile)");
-  if (files.rlim_cur <= 2 * kOwnDescriptors) return 1;
-  return static_cast<std::uint32_t>(
-      std::min<rlim_t>(wanted, (files.rlim_cur - kOwnDescriptors) / 2));
-}
-
-net::HttpLimits to_limits(const config::Limits& limits) {
-  net::HttpLimits result;
-  result.request.max_body = limits.max_body.value;
-  result.header_timeout = limits.header_timeout;
-  result.idle_timeout = limits.idle_timeout;
-  return result;
-}
-
-net::StreamLimits to_stream_limits(const config::Limits& limits, const config::Reload& reload) {
-  net::StreamLimits result;
-  result.max_message = limits.max_message.value;
-  result.send_buffer = limits.send_buffer.value;
-  result.message_timeout = limits.header_timeout;
-  result.send_timeout = limits.send_timeout;
-  result.idle_timeout = limits.stream_idle_timeout;
-  result.ping_interval = limits.ping_interval;
-  // So that the last ones have time for their closing.
-  result.close_spread = std::min(reload.close_spread, reload.drain_timeout / 2);
-  return result;
 }
 
 // Of the boot message, whose last descriptor it is.
@@ -125,70 +43,7 @@ std::shared_ptr<net::tls::Server> take_tls(const config::Tls& tls, Message& boot
   }
 }
 
-class Worker final {
- public:
-  Worker(const channel::Boot& boot, os::Fd channel_socket, Message boot_message, os::Fd terminated);
-
-  // Throws where the plugin cannot start.
-  void start();
-  void run() { context_.run(); }
-
- private:
-  void say(Kind kind, std::uint64_t number = 0, const std::string& text = {});
-  void read_channel();
-  void on_channel();
-  void handle(Message message);
-  void add_listeners(std::uint32_t slot, std::vector<os::Fd> sockets);
-  void serve(Handed fresh, const std::shared_ptr<const net::StreamListener>& listener);
-  void go_on_with(Handed handed);
-  bool has_room() const { return connections() < max_connections_; }
-  std::size_t connections() const { return server_.connections() + streams_.connections(); }
-  void connection_ended();
-  void complain(const std::string& what);
-  void check_plugin();
-  void start_accepting(std::uint32_t slot);
-  void stop_accepting(std::uint32_t slot, bool empty_queue);
-  void stop_accepting_all(bool empty_queue);
-  void adopt(os::Fd predecessor);
-  void renew_certificates(const os::Fd& file);
-  void drain(milliseconds timeout, os::Fd successor);
-  void drain_to(os::Fd successor);
-  void send_state(std::uint64_t number);
-  void deadline_reached();
-  void check_drained();
-  void finish();
-  void tick();
-  void watch_termination();
-  milliseconds drain_timeout() const { return boot_.group.reload.drain_timeout; }
-
-  boost::asio::io_context context_{1};
-  const channel::Boot& boot_;
-  telemetry::WorkerPage& page_;
-  WorkerLog log_;
-  PluginHost host_;
-  std::uint32_t max_connections_;
-  net::HttpServer server_;
-  net::StreamServer streams_;
-  std::shared_ptr<net::tls::Server> tls_;  // null without TLS
-  net::DatagramServer datagrams_;
-  const Listeners listeners_{boot_.group, tls_};
-  Descriptor channel_;
-  Descriptor terminated_;
-  boost::asio::steady_timer tick_{context_};
-  boost::asio::steady_timer deadline_{context_};
-  std::map<std::uint32_t, std::vector<std::unique_ptr<net::Acceptor>>> acceptors_;
-  std::set<std::uint32_t> slots_;  // whose sockets are here
-  std::unique_ptr<HandoverSender> sender_;
-  std::list<std::unique_ptr<HandoverReceiver>> receivers_;
-  std::chrono::steady_clock::time_point last_complaint_{};
-  std::uint64_t cut_ = 0;
-  bool serving_ = false;
-  bool draining_ = false;
-  bool leaves_state_ = false;  // right before its end, to the slot's next worker
-  bool check_posted_ = false;
-  bool cut_off_ = false;
-  bool finished_ = false;
-};
+}  // namespace
 
 Worker::Worker(const channel::Boot& boot, os::Fd channel_socket, Message boot_message,
                os::Fd terminated)
@@ -460,96 +315,6 @@ void Worker::stop_accepting_all(bool empty_queue) {
   while (!slots_.empty()) stop_accepting(*slots_.begin(), empty_queue);
 }
 
-void Worker::adopt(os::Fd predecessor) {
-  receivers_.emplace_back();
-  const auto place = std::prev(receivers_.end());
-  *place = std::make_unique<HandoverReceiver>(
-      context_, std::move(predecessor),
-      [this](Handed handed) {
-        page_.adopted.add();
-        go_on_with(std::move(handed));
-      },
-      [this, place] {
-        receivers_.erase(place);
-        if (draining_) check_drained();
-      });
-}
-
-void Worker::drain(milliseconds timeout, os::Fd successor) {
-  const bool again = std::exchange(draining_, true);
-  deadline_.expires_after(timeout);
-  deadline_.async_wait([this](const error_code& error) {
-    if (!error) deadline_reached();
-  });
-  if (!again && successor) {
-    stop_accepting_all(false);
-    drain_to(std::move(successor));
-  } else if (!again) {
-    stop_accepting_all(serving_);
-    server_.drain_politely();
-    streams_.drain_politely();
-  }
-  // Last, so that what it ends can move to the successor.
-  if (!again) host_.lifecycle().drain();
-  check_drained();
-}
-
-void Worker::drain_to(os::Fd successor) {
-  sender_ = std::make_unique<HandoverSender>(
-      context_, std::move(successor), [this](std::deque<Handed> left) {
-        log_.write(config::LogLevel::warning,
-                   "the successor is gone; draining without handing over");
-        server_.drain_politely();
-        streams_.drain_politely();
-        for (Handed& handed : left) go_on_with(std::move(handed));
-      });
-  sender_->on_empty([this] { check_drained(); });
-  server_.hand_over([this](Handed handed) { sender_->send(std::move(handed)); });
-  streams_.hand_over([this](Handed handed) { sender_->send(std::move(handed)); });
-}
-
-void Worker::deadline_reached() {
-  receivers_.clear();
-  if (sender_) cut_ += sender_->cut();
-  cut_ += server_.cut();
-  cut_ += streams_.cut();
-  cut_off_ = true;
-  check_drained();
-}
-
-// Posted: the last connection may have ended in the middle of its own turn.
-void Worker::check_drained() {
-  if (std::exchange(check_posted_, true)) return;
-  boost::asio::post(context_, [this] {
-    check_posted_ = false;
-    const bool sent = !sender_ || sender_->empty();
-    const bool answered = datagrams_.held() == 0 || cut_off_;
-    if (connections() == 0 && sent && answered && receivers_.empty() && !finished_) finish();
-  });
-}
-
-void Worker::finish() {
-  finished_ = true;
-  sender_.reset();
-  say(Kind::drained, cut_, std::to_string(page_.handed_over.get()));
-  if (leaves_state_) send_state(0);
-  host_.stop();
-  say(Kind::stopped);
-  context_.stop();
-}
-
-// Not sent where the channel is full: whoever asked does not wait for long.
-void Worker::send_state(std::uint64_t number) {
-  const LifecycleHost::Saved saved = host_.lifecycle().save();
-  Message message;
-  message.kind = Kind::state;
-  message.number = number;
-  message.text = saved.failure;
-  std::vector<int> files;
-  if (saved.file) files.push_back(saved.file.get());
-  channel::send(channel_.native_handle(), message, files);
-}
-
 void Worker::tick() {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
@@ -562,72 +327,6 @@ void Worker::tick() {
   tick_.async_wait([this](const error_code& error) {
     if (!error) tick();
   });
-}
-
-void Worker::watch_termination() {
-  terminated_.async_wait(terminated_.wait_read, [this](const error_code& error) {
-    if (error) return;
-    // The supervisor did not ask for this end, and starts another worker.
-    leaves_state_ = leaves_state_ || (!draining_ && host_.lifecycle().saves_state());
-    drain(drain_timeout(), {});
-  });
-}
-
-std::size_t bus_memory(const std::string& settings) {
-  const auto value = boost::json::parse(settings);
-  return boost::json::value_to<std::size_t>(value.at("memory"));
-}
-
-void say_failed(int channel_socket, const std::string& why) {
-  Message message;
-  message.kind = Kind::failed;
-  message.text = why;
-  channel::send(channel_socket, message);
-}
-
-// Ends the process from within, so that the worker still stands while the plugin's static
-// destructors and the threads that it did not join run: the ABI promises them the host for as long
-// as the process lives.
-[[noreturn]] void live(const channel::Boot& boot, int channel_copy, os::Fd channel_socket,
-                       Message boot_message, os::Fd terminated) {
-  Worker worker(boot, std::move(channel_socket), std::move(boot_message), std::move(terminated));
-  int code = 0;
-  try {
-    worker.start();
-    if (boot.purpose == channel::Purpose::serve) worker.run();
-  } catch (const std::exception& error) {
-    say_failed(channel_copy, error.what());
-    code = 1;
-  }
-  std::exit(code);
-}
-
-}  // namespace
-
-int run_worker(int channel_number, pid_t supervisor) {
-  os::Fd channel_socket(channel_number);
-  // The Worker owns the channel from then on; a plugin's failure is still to be said.
-  const os::Fd channel_copy = channel_socket.duplicate();
-  try {
-    bind_to_supervisor(supervisor);
-    std::signal(SIGPIPE, SIG_IGN);
-    Message boot_message = receive_boot(channel_socket.get());
-    const channel::Boot boot = channel::decode(os::read_sealed_memfd(
-        boot_message.fds.at(channel::kBootRecord).get(), channel::kMaxBootRecord));
-    os::Fd terminated = catch_termination(
-        std::chrono::duration_cast<std::chrono::seconds>(boot.group.reload.drain_timeout) +
-        kAlarmGrace);
-    take_on(boot.group, boot.slot, supervisor);
-    if (boot.purpose == channel::Purpose::bus) {
-      const std::size_t memory = bus_memory(boot.group.settings);
-      return bus::run_bus(std::move(channel_socket), std::move(terminated), memory);
-    }
-    live(boot, channel_copy.get(), std::move(channel_socket), std::move(boot_message),
-         std::move(terminated));
-  } catch (const std::exception& error) {
-    say_failed(channel_copy.get(), error.what());
-    return 1;
-  }
 }
 
 }  // namespace appserver::worker

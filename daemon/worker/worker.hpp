@@ -1,12 +1,103 @@
-// The process that runs a plugin.
+// A worker: a plugin, the servers that bring it requests, and the channel to the supervisor.
 #pragma once
 
-#include <sys/types.h>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "channel/boot.hpp"
+#include "channel/message.hpp"
+#include "net/acceptor.hpp"
+#include "net/datagram_server.hpp"
+#include "net/http_server.hpp"
+#include "net/stream_server.hpp"
+#include "telemetry/worker_page.hpp"
+#include "worker/handover.hpp"
+#include "worker/listeners.hpp"
+#include "worker/plugin_host.hpp"
+#include "worker/worker_log.hpp"
 
 namespace appserver::worker {
 
-// The whole life of a worker: boots from what comes over `channel`, serves, drains, and returns the
-// exit code for main. Any failure before it is ready is said over the channel.
-int run_worker(int channel, pid_t supervisor);
+// One a process, for its life; starting -> ready -> draining -> gone.
+class Worker final {
+ public:
+  // `terminated` becomes readable when the process is told to end by a signal.
+  Worker(const channel::Boot& boot, os::Fd channel_socket, channel::Message boot_message,
+         os::Fd terminated);
+
+  // Throws where the plugin cannot start.
+  void start();
+  void run() { context_.run(); }
+
+ private:
+  using Descriptor =
+      boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type>;
+  using milliseconds = std::chrono::milliseconds;
+
+  void say(channel::Kind kind, std::uint64_t number = 0, const std::string& text = {});
+  void read_channel();
+  void on_channel();
+  void handle(channel::Message message);
+  void add_listeners(std::uint32_t slot, std::vector<os::Fd> sockets);
+  void serve(Handed fresh, const std::shared_ptr<const net::StreamListener>& listener);
+  void go_on_with(Handed handed);
+  bool has_room() const { return connections() < max_connections_; }
+  std::size_t connections() const { return server_.connections() + streams_.connections(); }
+  void connection_ended();
+  void complain(const std::string& what);
+  void check_plugin();
+  void start_accepting(std::uint32_t slot);
+  void stop_accepting(std::uint32_t slot, bool empty_queue);
+  void stop_accepting_all(bool empty_queue);
+  void adopt(os::Fd predecessor);
+  void renew_certificates(const os::Fd& file);
+  void drain(milliseconds timeout, os::Fd successor);
+  void drain_to(os::Fd successor);
+  void send_state(std::uint64_t number);
+  void deadline_reached();
+  void check_drained();
+  void finish();
+  void tick();
+  void watch_termination();
+  milliseconds drain_timeout() const { return boot_.group.reload.drain_timeout; }
+
+  boost::asio::io_context context_{1};
+  const channel::Boot& boot_;
+  telemetry::WorkerPage& page_;
+  WorkerLog log_;
+  PluginHost host_;
+  std::uint32_t max_connections_;
+  net::HttpServer server_;
+  net::StreamServer streams_;
+  std::shared_ptr<net::tls::Server> tls_;  // null without TLS
+  net::DatagramServer datagrams_;
+  const Listeners listeners_{boot_.group, tls_};
+  Descriptor channel_;
+  Descriptor terminated_;
+  boost::asio::steady_timer tick_{context_};
+  boost::asio::steady_timer deadline_{context_};
+  std::map<std::uint32_t, std::vector<std::unique_ptr<net::Acceptor>>> acceptors_;
+  std::set<std::uint32_t> slots_;  // whose sockets are here
+  std::unique_ptr<HandoverSender> sender_;
+  std::list<std::unique_ptr<HandoverReceiver>> receivers_;
+  std::chrono::steady_clock::time_point last_complaint_{};
+  std::uint64_t cut_ = 0;
+  bool serving_ = false;
+  bool draining_ = false;
+  bool leaves_state_ = false;  // right before its end, to the slot's next worker
+  bool check_posted_ = false;
+  bool cut_off_ = false;
+  bool finished_ = false;
+};
 
 }  // namespace appserver::worker
