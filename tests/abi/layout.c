@@ -3,6 +3,7 @@
 #include <appserver/abi.h>
 #include <appserver/abi/bus.h>
 #include <appserver/abi/client.h>
+#include <appserver/abi/connect.h>
 #include <appserver/abi/fd.h>
 #include <appserver/abi/http.h>
 #include <appserver/abi/lifecycle.h>
@@ -276,6 +277,43 @@ static void tls(void) {
   FIELD(appserver_tls_info, client_fingerprint);
 }
 
+static void connect_(void) {
+  STRUCT(appserver_connect_options);
+  FIELD(appserver_connect_options, size);
+  FIELD(appserver_connect_options, retries);
+  FIELD(appserver_connect_options, connect_timeout_ms);
+  FIELD(appserver_connect_options, min_delay_ms);
+  FIELD(appserver_connect_options, max_delay_ms);
+  FIELD(appserver_connect_options, ca_file);
+  FIELD(appserver_connect_options, headers);
+  FIELD(appserver_connect_options, header_count);
+  FIELD(appserver_connect_options, header_stride);
+  FIELD(appserver_connect_options, subprotocols);
+  FIELD(appserver_connect_options, subprotocol_count);
+  FIELD(appserver_connect_options, reserved);
+  STRUCT(appserver_connect_end);
+  FIELD(appserver_connect_end, size);
+  FIELD(appserver_connect_end, reason);
+  FIELD(appserver_connect_end, code);
+  FIELD(appserver_connect_end, reserved);
+  FIELD(appserver_connect_end, text);
+  FIELD(appserver_connect_end, again_ms);
+  STRUCT(appserver_connect_events);
+  FIELD(appserver_connect_events, size);
+  FIELD(appserver_connect_events, reserved);
+  FIELD(appserver_connect_events, on_open);
+  FIELD(appserver_connect_events, on_message);
+  FIELD(appserver_connect_events, on_close);
+  FIELD(appserver_connect_events, on_buffer_full);
+  FIELD(appserver_connect_events, on_buffer_drain);
+  FIELD(appserver_connect_events, on_failed);
+  STRUCT(appserver_connect_host);
+  FIELD(appserver_connect_host, size);
+  FIELD(appserver_connect_host, reserved);
+  FIELD(appserver_connect_host, start);
+  FIELD(appserver_connect_host, cancel);
+}
+
 int main(void) {
   core();
   http();
@@ -287,5 +325,6 @@ int main(void) {
   bus();
   stream();
   tls();
+  connect_();
   return 0;
 }

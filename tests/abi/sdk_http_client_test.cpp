@@ -131,3 +131,55 @@ TEST_CASE("an exception that leaves the end of a call is logged") {
   CHECK_THAT(at.host.logged(),
              Contains("HTTP call: appserver::ConnectionLost: GET http://x/: gone"));
 }
+
+TEST_CASE("a task awaits a call, and goes on with its answer or its failure") {
+  Calling at;
+  std::string got;
+  const auto ask = [&]() -> Task<> {
+    const HttpResponse answer = co_await at.worker.http().get("http://prices/today");
+    got = std::to_string(answer.status) + " " + answer.body;
+    HttpRequest request;
+    request.method = "PUT";
+    request.url = "http://prices/" + answer.body;
+    try {
+      co_await at.worker.http().request(request);
+    } catch (const ConnectError& error) {
+      got = error.what();
+    }
+    co_await at.worker.http().post("http://prices/", "text/plain", got);
+    got = "posted";
+  };
+  at.worker.spawn(ask());
+  REQUIRE(at.host.asked().size() == 1);
+  CHECK(at.host.asked().at(1).url == "http://prices/today");
+  at.host.answer_call(1, 200, {}, "cheap");
+  CHECK(got == "200 cheap");
+  CHECK(at.host.asked().at(2).url == "http://prices/cheap");
+  at.host.fail_call(2, APPSERVER_CALL_CONNECT, "refused");
+  CHECK(got == "refused");
+  CHECK(at.host.asked().at(3).body == "refused");
+  CHECK(at.host.asked().at(3).headers == fake::Fields{{"Content-Type", "text/plain"}});
+  at.host.answer_call(3, 204, {}, "");
+  CHECK(got == "posted");
+}
+
+TEST_CASE("a call that a task awaits goes with the task") {
+  Calling at;
+  bool went_on = false;
+  const auto ask = [&]() -> Task<> {
+    co_await at.worker.http().get("http://prices/");
+    went_on = true;
+  };
+  SECTION("cancelled") {
+    Spawned task = at.worker.spawn(ask());
+    REQUIRE(at.host.asked().size() == 1);
+    task.cancel();
+  }
+  SECTION("with the worker") {
+    at.worker.spawn(ask());
+    REQUIRE(at.host.asked().size() == 1);
+    at.worker.close();
+  }
+  CHECK(at.host.asked().empty());
+  CHECK_FALSE(went_on);
+}

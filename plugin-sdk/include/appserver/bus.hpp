@@ -260,8 +260,9 @@ class [[nodiscard]] Subscription {
 };
 
 // From Worker::bus. Topics and keys have 1 to 255 bytes, messages and values at most 64 KiB. [loop]
-// only. Everything throws BusFull over the host's bounds of what may be under way, and BusError for
-// wrong sizes, without a "bus/1" and once the worker ends.
+// only. Everything throws BusFull over the host's bounds of what may be under way (10,000
+// operations, 4 MiB that are not sent yet, 1000 topics), and BusError for wrong sizes, without a
+// "bus/1" and once the worker ends. A time to live of 0, kForEver, is none.
 //
 // Keys outlive reloads and crashes of workers, but neither the daemon nor a crash of its bus.
 // `done` is called on the loop, once, never before the function returns; not any more once the
@@ -282,7 +283,8 @@ class Bus {
     if (result != APPSERVER_OK) detail::throw_bus_error(result);
   }
 
-  // Calls function(const BusMessage&) for each message. Goes on by itself after the bus was lost.
+  // Calls function(const BusMessage&) for each message, as long as the handle is kept. Goes on by
+  // itself after the bus was lost. An exception that leaves the function is logged.
   template <class Function>
   Subscription subscribe(std::string_view topic, Function&& function) {
     return Subscription(

@@ -63,7 +63,8 @@ struct ConnectionInfo {
   std::string protocol;  // "tcp", "text", "frame", "websocket"
   std::string remote;    // "192.0.2.1:5123", "[2001:db8::1]:5123", "unix" or "unknown"
   std::string local;     // alike
-  std::string listener;  // as the configuration has it: "text://0.0.0.0:2000"
+  // As the configuration has it: "text://0.0.0.0:2000"; the URL of one that the plugin has opened.
+  std::string listener;
   std::uint64_t bytes_in = 0;
   std::uint64_t bytes_out = 0;
   std::size_t unsent = 0;  // bytes that wait for the peer to take them
@@ -161,13 +162,14 @@ class Connection {
   }
 
   // What comes from this one goes to `sink`, past on_message and no faster than that takes it,
-  // until either ends; then the other is closed, too. For tcp:// listeners of plugins without
+  // until either ends; then the other is closed, too. With both ways piped that is a tunnel, each
+  // direction of which ends by itself. For tcp:// and tls://, of clients where the plugin has no
   // `measure`.
   bool pipe_to(Connection sink) const noexcept {
     return call([&] { return host_->pipe(worker_, id_, sink.id_); }) == APPSERVER_OK;
   }
 
-  // Whether it is there still.
+  // Whether it is there still; one that is closing is.
   bool open() const noexcept {
     appserver_connection_info raw{};
     return read(raw);
@@ -217,9 +219,11 @@ class Connection {
   }
 
   // For the SDK.
-  void drop_context() const noexcept {
-    const std::unique_ptr<detail::Context> kept(context());
+  void drop_context() const noexcept { const auto kept = release_context(); }
+  std::unique_ptr<detail::Context> release_context() const noexcept {
+    std::unique_ptr<detail::Context> kept(context());
     if (kept) host_->set_context(worker_, id_, nullptr);
+    return kept;
   }
 
   friend bool operator==(const Connection& a, const Connection& b) noexcept {

@@ -1,4 +1,5 @@
-// Metrics of the plugin, in the daemon's /metrics with the group's and the worker's labels.
+// Metrics of the plugin, in the worker's `metrics` of `appserverctl status --json`. Each is of one
+// worker, and begins at 0 in the next.
 #pragma once
 
 #include <appserver/abi.h>

@@ -21,8 +21,9 @@
 namespace appserver {
 
 // One object a worker process. Every hook runs on the worker's event-loop thread: one that blocks
-// holds up the whole worker. An exception that leaves a hook is reported with its type and text;
-// the worker lives.
+// holds up the whole worker. An exception that leaves a hook is reported with its type and text,
+// and the worker lives; where a hook says nothing else, that is all that becomes of it. What a hook
+// gets by reference or as a view is valid until it returns, a Worker as long as the plugin.
 //
 // Rules that the process model gives: no exit(), no signal handlers, no namespace-scope objects
 // whose constructors may throw, threads joined in on_worker_stop (or by members' destructors).
@@ -101,20 +102,21 @@ class Plugin {
     static_cast<void>(message);
   }
 
-  // It has ended, by whomever. Its context can still be read.
+  // It has ended, by whomever. Its context can still be read, and is destroyed after this.
   virtual void on_close(Connection connection, Close close) {
     static_cast<void>(connection);
     static_cast<void>(close);
   }
 
   // An exception left on_message; `what` is its type and text. Closes the connection where the
-  // plugin does not decide otherwise.
+  // plugin does not decide otherwise, and where this throws, too.
   virtual void on_error(Connection connection, std::string_view what) {
     static_cast<void>(what);
     connection.close();
   }
 
-  // limits.send_buffer bytes wait for the peer: send takes no more until on_buffer_drain.
+  // limits.send_buffer bytes wait for the peer: send takes no more until on_buffer_drain, when a
+  // quarter of that is left. A peer that takes nothing for limits.send_timeout is cut.
   virtual void on_buffer_full(Connection connection) { static_cast<void>(connection); }
   virtual void on_buffer_drain(Connection connection) { static_cast<void>(connection); }
 
@@ -125,14 +127,15 @@ class Plugin {
     static_cast<void>(connection);
     static_cast<void>(state);
   }
-  // An exception: the connection is closed.
+  // `state` may be an older or a newer build's. An exception: the connection is closed.
   virtual void on_adopt(Connection connection, std::string_view state) {
     static_cast<void>(connection);
     static_cast<void>(state);
   }
 
   // Own framing for tcp:// listeners: how many bytes the first message of `data` has, 0 where that
-  // cannot be told yet. `data` is never empty. ProtocolError: what came is no message.
+  // cannot be told yet. `data` is never empty, and begins where that message does each time it is
+  // shown. ProtocolError: what came is no message; any exception closes the connection.
   virtual std::size_t measure(Connection connection, std::string_view data) {
     static_cast<void>(connection);
     return data.size();

@@ -81,7 +81,8 @@ class Request {
   Request(Request&&) noexcept = default;
   Request& operator=(Request&&) noexcept = default;
 
-  // One with views of its own, which live as long as it does or another that it is moved to.
+  // One with views of its own, which live as long as it does or another that it is moved to. Any
+  // thread may read it.
   Request copy() const { return Request(std::make_unique<const detail::RequestCopy>(*raw_)); }
 
   // As sent; case matters.

@@ -43,6 +43,11 @@ class AnswerSetters {
   // or a combination that browsers do not take.
   Self& cookie(const Cookie& cookie) { return header("Set-Cookie", detail::set_cookie(cookie)); }
 
+  // Also where the group's configuration says `compress`: for answers that hold a secret, such as a
+  // token against forged requests, beside something that the request said. What an attacker can
+  // make the request say shows in a compressed length whether it equals the secret (BREACH).
+  Self& uncompressed() { return header("Content-Encoding", "identity"); }
+
   Self& body(std::string content, std::string_view content_type) {
     answer_.set_type(content_type);
     answer_.body = std::move(content);
@@ -69,7 +74,7 @@ class AnswerSetters {
 
 enum class Write {
   kTaken,
-  kFull,  // not taken: the client reads too slowly. Try again after a while, or abort.
+  kFull,  // not taken: 1 MiB waits for the client already. Try again after a while, or abort.
   kGone,  // the client is gone, or the stream has ended
 };
 
@@ -125,13 +130,15 @@ class [[nodiscard]] Stream {
     return result == APPSERVER_OK;
   }
 
-  // Cuts the connection.
+  // Cuts the connection, so that the client sees that the body is not whole.
   void abort() noexcept {
     if (exchange_.id == 0) return;
     const detail::Exchange ended = std::exchange(exchange_, {});
     ended.http->abort(ended.worker, ended.id);
   }
 
+  // Whether a piece could still be taken. That a client has gone may show only when it is written
+  // to.
   bool alive() const noexcept {
     return exchange_.id != 0 &&
            exchange_.http->alive(exchange_.worker, exchange_.id) == APPSERVER_OK;

@@ -23,6 +23,7 @@ class Settings {
   Settings(const appserver_host* host, appserver_worker* worker) noexcept
       : host_(host), worker_(worker) {}
 
+  // A setting that is null is there, too.
   bool has(std::string_view path) const noexcept { return raw(path).has_value(); }
 
   // The setting, converted to the fallback's type, or the fallback where there is none.

@@ -211,10 +211,11 @@ class Harness {
   // Bytes of a streamed answer that may wait for a client that does not read.
   void set_write_bound(std::size_t bytes) { host_.get<HttpHost>().set_write_bound(bytes); }
 
-  // A client at a text://, frame:// or tcp:// listener, or with no headers at a ws:// one.
-  Client connect(Protocol protocol) {
-    if (protocol == Protocol::kWebSocket) return websocket();
-    return open(protocol, {});
+  // A client at a text://, frame:// or tcp:// listener, or with no headers at a ws:// one; with
+  // `tls` at one under TLS.
+  Client connect(Protocol protocol, std::optional<TlsInfo> tls = {}) {
+    if (protocol == Protocol::kWebSocket) return websocket({.tls = std::move(tls)});
+    return open(protocol, {.tls = std::move(tls)});
   }
   // One that asks for a WebSocket; the headers of RFC 6455 need not be given.
   Client websocket(HttpRequest request = {}) {
@@ -240,6 +241,17 @@ class Harness {
     const bool came = host_.wait_posted(deadline);
     run();
     return came;
+  }
+
+  // The bus between it and the harnesses that were given the same one (Options::bus).
+  SharedBus& bus() { return host_.get<BusHost>().bus(); }
+
+  // The plugin's own descriptors: waits until some that it watches are ready, and calls it for each
+  // of these once. False where none is by then.
+  bool poll_fds(milliseconds deadline = std::chrono::seconds(20)) {
+    const bool any = host_.get<FdHost>().poll(deadline);
+    run();
+    return any;
   }
 
   // on_worker_reload: a reload went by, and this worker was kept.
@@ -289,6 +301,21 @@ class Harness {
     host_.get<ClientHost>().fail(call, failure, message);
     run();
   }
+  // What the plugin has opened to others and waits for, by number; `due` again at once where it is
+  // tried again, since the test says when that happens.
+  const std::map<appserver_connect, Dialed>& dialed() { return host_.get<ConnectHost>().dialed(); }
+  // The first of them that is for this URL succeeds: the peer's side of the connection. Throws
+  // std::logic_error where there is none.
+  Client outbound(std::string_view url) {
+    Client peer(host_.get<ConnectHost>().open(url));
+    run();
+    return peer;
+  }
+  // It fails; `failure` is one of APPSERVER_CALL_*.
+  void fail_outbound(std::string_view url, std::uint32_t failure, std::string_view why) {
+    host_.get<ConnectHost>().fail(url, failure, why);
+    run();
+  }
   // What the next worker of the slot would get (on_save_state); give it to that one's
   // on_worker_start by Options::predecessor.
   std::optional<SavedState> save_state() { return host_.get<LifecycleHost>().save(); }
@@ -312,12 +339,18 @@ class Harness {
   void* self() const { return life_.self(); }
 
  private:
+  static std::string scheme_of(Protocol protocol, bool is_tls) {
+    if (protocol == Protocol::kWebSocket) return is_tls ? "wss" : "ws";
+    if (protocol == Protocol::kTcp) return is_tls ? "tls" : "tcp";
+    return protocol_name(protocol) + std::string(is_tls ? "+tls" : "");
+  }
   Client open(Protocol protocol, const HttpRequest& request) {
     auto wire = std::make_shared<Wire>();
     wire->protocol = protocol;
     wire->remote = request.remote;
-    wire->listener = (protocol == Protocol::kWebSocket ? "ws" : protocol_name(protocol)) +
-                     std::string("://") + wire->local;
+    wire->tls = request.tls;
+    wire->raw_tls = std::make_shared<const RawTls>(wire->tls);
+    wire->listener = scheme_of(protocol, wire->tls.has_value()) + "://" + wire->local;
     host_.get<StreamHost>().connect(wire, request);
     run();
     return Client(std::move(wire));

@@ -6,6 +6,7 @@
 
 #include <appserver/awaitable.hpp>
 #include <appserver/bus.hpp>
+#include <appserver/connect.hpp>
 #include <appserver/cron.hpp>
 #include <appserver/detail/boundary.hpp>
 #include <appserver/detail/cron_schedule.hpp>
@@ -72,6 +73,7 @@ class Worker {
         worker_(worker),
         timers_(host, worker),
         calls_(host, worker),
+        outbounds_(host, worker),
         fds_(host, worker),
         tasks_(host, worker, timers_),
         bus_(host, worker),
@@ -79,10 +81,11 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  // [any-thread]
+  // [any-thread] The group's `settings:`, as they were when the worker started; for its life.
   Settings settings() const noexcept { return {host_, worker_}; }
 
-  // [any-thread] The group's name in the configuration.
+  // [any-thread] The group's name in the configuration. This view, and that of build, are valid as
+  // long as the plugin.
   std::string_view group() const noexcept { return detail::view(facts().group); }
 
   // [any-thread] This worker's place in its group, from 0. A successor has the same.
@@ -106,8 +109,8 @@ class Worker {
     return PredecessorState{state.version, detail::view(state.data)};
   }
 
-  // [any-thread] A line in the daemon's log. Never blocks; over the log's bound the line is dropped
-  // and counted.
+  // [any-thread] A line in the daemon's log, its first 8 KiB. Never blocks; over the log's bound
+  // the line is dropped and counted.
   void log(LogLevel level, std::string_view message) const noexcept {
     host_->log(worker_, static_cast<std::int32_t>(level), detail::str(message));
   }
@@ -116,9 +119,9 @@ class Worker {
   void warn(std::string_view message) const noexcept { log(LogLevel::kWarning, message); }
   void error(std::string_view message) const noexcept { log(LogLevel::kError, message); }
 
-  // [loop] Calls function() once, after `delay`. Timers do not keep a draining worker alive; unsent
-  // answers do. An exception that leaves the function is logged. Throws std::runtime_error if the
-  // host's bound of timers is reached.
+  // [loop] Calls function() once, after `delay` (one below 0 is 0), never within this call. Timers
+  // do not keep a draining worker alive; unsent answers do. An exception that leaves the function
+  // is logged. Throws std::runtime_error over the host's bound of 100,000 timers.
   template <class Function>
   Timer after(std::chrono::milliseconds delay, Function&& function) {
     return Timer(
@@ -161,12 +164,14 @@ class Worker {
                                   std::in_place, std::forward<Function>(function))));
   }
 
-  // [loop] Messages between all workers of the daemon, and keys and values that they share.
+  // [loop] Messages between all workers of the daemon, and keys and values that they share. Lives
+  // as long as the plugin.
   Bus& bus() noexcept { return bus_; }
 
   // [any-thread] Calls function() on the loop, in the order posted, never before post returns.
-  // False if the host takes no more: then, and when the worker ends first, the function is
-  // destroyed without a call. An exception that leaves it is logged.
+  // False if the host takes no more, since 100,000 wait or the worker ends: then, and when it ends
+  // before their turn, the function is destroyed without a call. An exception that leaves it is
+  // logged.
   template <class Function>
   bool post(Function&& function) {
     return enqueue(detail::make_callable(std::forward<Function>(function)));
@@ -241,14 +246,30 @@ class Worker {
     return {host_, worker_, metric(APPSERVER_METRIC_GAUGE, name)};
   }
 
-  // [loop] Calls to others over HTTP.
+  // [loop] Calls to others over HTTP, see HttpClient. The object is a name: copy and keep it as
+  // long as the plugin lives.
   HttpClient http() noexcept { return HttpClient(calls_); }
+
+  // [loop] Opens a connection to somebody else, as a client: tcp, text, frame and ws, with TLS tls,
+  // text+tls, frame+tls and wss; text://host:port, ws://host/path, text://unix:/path/of/socket. The
+  // certificate and its host are always checked. What is open is a Connection as a client's is,
+  // with the group's limits; its hooks are `handlers`. It counts as no client, does not move to a
+  // successor and keeps no draining worker alive: it is closed politely, right before
+  // on_worker_stop. Throws LimitError over 16,384 of them, std::runtime_error where the host has no
+  // "connect/1" or the worker ends, std::invalid_argument without on_message; all else is told by
+  // on_failed.
+  Outbound connect(std::string_view url, const ConnectOptions& options, ConnectHandlers handlers) {
+    return Outbound(outbounds_.start(url, options, std::move(handlers)));
+  }
+  Outbound connect(std::string_view url, ConnectHandlers handlers) {
+    return connect(url, ConnectOptions{}, std::move(handlers));
+  }
 
   // For the SDK.
   detail::TaskSet& tasks() noexcept { return tasks_; }
 
-  // Ends all tasks, threads, timers, watches and calls and drops what is posted; the SDK calls it
-  // before it destroys the plugin.
+  // Ends all tasks, threads, timers, watches, calls and outbound connections and drops what is
+  // posted; the SDK calls it before it destroys the plugin.
   void close() noexcept {
     tasks_.close();
     offload_.close();
@@ -256,6 +277,7 @@ class Worker {
     fds_.clear();
     bus_.close();
     calls_.clear();
+    outbounds_.clear();
     std::deque<std::unique_ptr<detail::Callable>> dropped;
     {
       const std::lock_guard lock(mutex_);
@@ -319,6 +341,7 @@ class Worker {
   appserver_worker* worker_;
   detail::TimerSet timers_;
   detail::CallSet calls_;
+  detail::Outbounds outbounds_;
   detail::FdWatches fds_;
   detail::TaskSet tasks_;
   Bus bus_;

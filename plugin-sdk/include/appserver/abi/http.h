@@ -47,7 +47,12 @@ typedef struct appserver_http_request {
 /* An answer. To HEAD, and with status 204 or 304, the host sends the head alone and drops the body.
  * The host adds Date, Content-Length or Transfer-Encoding, and Connection: headers of these names
  * and others that frame a message are refused (INVALID), as are names that are not a token and
- * values that hold CR, LF or NUL. What was refused changed nothing: another answer may be given. */
+ * values that hold CR, LF or NUL. What was refused changed nothing: another answer may be given.
+ *
+ * Where the group's configuration says so, the host compresses for clients that take it: then it
+ * adds Content-Encoding and Vary, makes a strong ETag weak and drops Accept-Ranges. It leaves alone
+ * what has a Content-Encoding, a Cache-Control with no-transform or a digest of its bytes, and
+ * parts (206). "Content-Encoding: identity" excepts an answer, and is not sent. */
 typedef struct appserver_http_response {
   uint32_t size;
   uint32_t status; /* 200 .. 599 */

@@ -15,6 +15,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -27,6 +28,8 @@ namespace appserver::testing {
 
 using std::chrono::milliseconds;
 
+class SharedBus;
+
 // The worker that a plugin is to find, and its limits.
 struct Options {
   SettingMap settings = {};  // or settings_from_json(R"({...})")
@@ -37,6 +40,7 @@ struct Options {
   std::size_t max_message = std::size_t{1} << 20;
   std::size_t send_buffer = std::size_t{1} << 20;
   std::optional<SavedState> predecessor = {};  // what one has left (Harness::save_state)
+  std::shared_ptr<SharedBus> bus = {};         // with other workers; without one it has its own
 };
 
 class Core;
@@ -225,6 +229,7 @@ class Core {
   }
 
   // For extensions.
+  std::uint64_t now() const { return now_; }  // milliseconds
   bool on_loop() const { return std::this_thread::get_id() == loop_; }
   std::mutex& mutex() const { return mutex_; }
   std::condition_variable& changed() const { return changed_; }

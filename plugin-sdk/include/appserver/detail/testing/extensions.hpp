@@ -4,8 +4,11 @@
 
 #include <appserver/abi.h>
 
+#include <appserver/detail/testing/bus_host.hpp>
 #include <appserver/detail/testing/client_host.hpp>
+#include <appserver/detail/testing/connect_host.hpp>
 #include <appserver/detail/testing/core.hpp>
+#include <appserver/detail/testing/fd_host.hpp>
 #include <appserver/detail/testing/http_host.hpp>
 #include <appserver/detail/testing/lifecycle_host.hpp>
 #include <appserver/detail/testing/stream_host.hpp>
@@ -38,7 +41,8 @@ class ExtensionList {
   std::tuple<Each...> all_;
 };
 
-using Extensions = ExtensionList<ClientHost, HttpHost, LifecycleHost, StreamHost, UdpHost>;
+using Extensions = ExtensionList<BusHost, ClientHost, ConnectHost, FdHost, HttpHost, LifecycleHost,
+                                 StreamHost, UdpHost>;
 
 // A worker's host, all of it.
 class Host : public Core {

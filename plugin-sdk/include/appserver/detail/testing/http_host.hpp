@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <appserver/detail/testing/core.hpp>
+#include <appserver/detail/testing/tls_facts.hpp>
 #include <appserver/detail/text.hpp>
 #include <chrono>
 #include <condition_variable>
@@ -30,12 +31,13 @@ struct HttpRequest {
   Fields headers = {};
   std::string body = {};
   std::string remote = "192.0.2.1:5123";
+  std::optional<TlsInfo> tls = {};  // the connection's, where it is under TLS
 };
 
 // A request as the C ABI has it; both must outlive it.
 class RawRequest {
  public:
-  explicit RawRequest(const HttpRequest& request) {
+  explicit RawRequest(const HttpRequest& request) : tls_(request.tls) {
     const std::string_view target = request.target;
     const std::size_t mark = target.find('?');
     const std::string_view query =
@@ -53,7 +55,7 @@ class RawRequest {
             sizeof(appserver_header),
             detail::str(request.body),
             detail::str(request.remote),
-            nullptr};
+            tls_.raw()};
   }
   RawRequest(const RawRequest&) = delete;
   RawRequest& operator=(const RawRequest&) = delete;
@@ -61,6 +63,7 @@ class RawRequest {
 
  private:
   std::vector<appserver_header> headers_;
+  RawTls tls_;
   appserver_http_request raw_{};
 };
 

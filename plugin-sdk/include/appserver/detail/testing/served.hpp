@@ -19,9 +19,26 @@
 
 namespace appserver::testing {
 
+// The hooks of a connection that the plugin has opened, in place of its own.
+class OutboundHooks {
+ public:
+  OutboundHooks() = default;
+  OutboundHooks(const OutboundHooks&) = delete;
+  OutboundHooks& operator=(const OutboundHooks&) = delete;
+  virtual ~OutboundHooks() = default;
+  virtual std::int32_t on_open(appserver_connection connection) = 0;
+  virtual std::int32_t on_message(appserver_connection connection, std::uint32_t kind,
+                                  appserver_str message) = 0;
+  virtual void on_close(appserver_connection connection, std::uint32_t reason, std::uint32_t code,
+                        appserver_str text) = 0;
+  virtual void on_buffer_full(appserver_connection connection) = 0;
+  virtual void on_buffer_drain(appserver_connection connection) = 0;
+};
+
 struct Served {
   std::shared_ptr<Wire> wire;
   appserver_connection id = 0;
+  std::shared_ptr<OutboundHooks> outbound = nullptr;  // null of a client's
   void* context = nullptr;
   std::deque<Received> pending = {};  // the client has not taken it
   std::size_t unsent = 0;             // bytes of it
@@ -69,6 +86,7 @@ inline void describe(const Served& served, appserver_connection_info& info) {
   facts.bytes_out = served.bytes_out;
   facts.unsent = served.unsent;
   facts.subprotocol = appserver::detail::str(wire.subprotocol);
+  facts.tls = wire.raw_tls ? wire.raw_tls->raw() : nullptr;
   std::memcpy(&info, &facts, facts.size);
 }
 

@@ -67,6 +67,19 @@ class StreamHost final : public Extension {
     served.in_turn = false;
   }
 
+  // The plugin has opened it. A result other than OK ends it.
+  void open(const std::shared_ptr<Wire>& wire, std::shared_ptr<OutboundHooks> hooks) {
+    Served& served = add(wire);
+    served.outbound = std::move(hooks);
+    served.known = served.in_turn = true;
+    const auto keep = served.outbound;
+    if (!succeeds("on_open", [&] { return keep->on_open(served.id); })) {
+      served.why = "on_open failed";
+      served.aborted = true;
+    }
+    served.in_turn = false;
+  }
+
   bool turn() override {
     bool any = false;
     for (const appserver_connection id : ids()) {
@@ -83,6 +96,7 @@ class StreamHost final : public Extension {
   void move(appserver_connection id, StreamHost& successor) {
     Served* const served = find(id);
     if (served == nullptr || is_ending(*served)) return;
+    if (served->outbound) return;
     if (const auto state = state_of(*served)) {
       const std::unique_ptr<Served> moved = std::move(served_.extract(id).mapped());
       successor.adopt(*moved, *state);
@@ -115,7 +129,11 @@ class StreamHost final : public Extension {
   // Runs the loop of the host that this is of.
   void run() { core().run(); }
 
-  std::size_t connections() const { return served_.size(); }
+  // Of clients.
+  std::size_t connections() const {
+    return static_cast<std::size_t>(std::count_if(
+        served_.begin(), served_.end(), [](const auto& each) { return !each.second->outbound; }));
+  }
 
  private:
   static StreamHost& of(appserver_worker* worker) {
@@ -185,7 +203,7 @@ class StreamHost final : public Extension {
 
   // Nullopt: it stays, and is ended politely.
   std::optional<std::string> state_of(Served& served) {
-    const bool piped = served.pipe_to != 0 || served.piped_from != 0;
+    const bool piped = served.pipe_to != 0 || served.piped_from != 0 || served.outbound;
     if (piped || plugin_.on_handover == nullptr || plugin_.on_adopt == nullptr) return std::nullopt;
     appserver_str state{};
     if (!succeeds("on_handover", [&] { return plugin_.on_handover(self_, served.id, &state); }) ||
@@ -258,12 +276,19 @@ class StreamHost final : public Extension {
     bool any = false;
     if (served.known && !std::exchange(served.said_full, true)) {
       any = true;
-      if (plugin_.on_buffer_full != nullptr) plugin_.on_buffer_full(self_, served.id);
+      if (served.outbound) {
+        served.outbound->on_buffer_full(served.id);
+      } else if (plugin_.on_buffer_full != nullptr) {
+        plugin_.on_buffer_full(self_, served.id);
+      }
     }
     if (served.unsent > core().options().send_buffer / 4) return any;
     served.full = served.said_full = false;
-    if (served.known && plugin_.on_buffer_drain != nullptr)
+    if (served.known && served.outbound) {
+      served.outbound->on_buffer_drain(served.id);
+    } else if (served.known && plugin_.on_buffer_drain != nullptr) {
       plugin_.on_buffer_drain(self_, served.id);
+    }
     return true;
   }
 
@@ -306,7 +331,7 @@ class StreamHost final : public Extension {
     std::string& bytes = served.wire->incoming.front().bytes;
     const std::size_t most = core().options().max_message;
     std::uint64_t length = std::min(bytes.size(), most);
-    if (plugin_.measure != nullptr) {
+    if (plugin_.measure != nullptr && !served.outbound) {
       length = 0;
       if (!succeeds("measure", [&] {
             return plugin_.measure(self_, served.id, detail::str(bytes), &length);
@@ -342,10 +367,11 @@ class StreamHost final : public Extension {
   }
 
   void deliver(Served& served, const std::string& message, bool is_text) {
+    const std::uint32_t kind = is_text ? APPSERVER_MESSAGE_TEXT : APPSERVER_MESSAGE_BINARY;
+    const auto hooks = served.outbound;
     const std::int32_t result = result_of("on_message", [&] {
-      return plugin_.on_message(self_, served.id,
-                                is_text ? APPSERVER_MESSAGE_TEXT : APPSERVER_MESSAGE_BINARY,
-                                detail::str(message));
+      return hooks ? hooks->on_message(served.id, kind, detail::str(message))
+                   : plugin_.on_message(self_, served.id, kind, detail::str(message));
     });
     if (result == APPSERVER_OK || result == APPSERVER_FAILED || is_ending(served)) return;
     served.why = "on_message failed";
@@ -373,8 +399,10 @@ class StreamHost final : public Extension {
     for (const appserver_connection other : {served.pipe_to, served.piped_from}) {
       if (Served* const found = find(other)) found->closing = true;
     }
-    if (served.known && plugin_.on_close != nullptr) {
-      const std::uint32_t code = wire.protocol == Protocol::kWebSocket ? wire.client_code : 0;
+    const std::uint32_t code = wire.protocol == Protocol::kWebSocket ? wire.client_code : 0;
+    if (const auto hooks = served.outbound) {
+      hooks->on_close(served.id, reason, code, detail::str(why));
+    } else if (served.known && plugin_.on_close != nullptr) {
       plugin_.on_close(self_, served.id, reason, code, detail::str(why));
     }
     served_.erase(served.id);
@@ -460,8 +488,8 @@ class StreamHost final : public Extension {
   }
 
   bool can_be_piped(const Served& served) const {
-    return served.wire->protocol == Protocol::kTcp && plugin_.measure == nullptr &&
-           !is_ending(served);
+    const bool own = plugin_.measure != nullptr && !served.outbound;
+    return served.wire->protocol == Protocol::kTcp && !own && !is_ending(served);
   }
   static std::int32_t pipe(appserver_worker* worker, appserver_connection from,
                            appserver_connection to) noexcept {

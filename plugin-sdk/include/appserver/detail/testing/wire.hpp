@@ -1,10 +1,14 @@
 // Both ends of a connection in memory: what its client has sent and got.
 #pragma once
 
+#include <appserver/detail/testing/tls_facts.hpp>
 #include <appserver/json.hpp>
+#include <appserver/tls.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -27,6 +31,8 @@ struct Wire {
   std::string local = "198.51.100.1:80";
   std::string listener = {};
   std::string subprotocol = {};
+  std::optional<TlsInfo> tls = {};
+  std::shared_ptr<const RawTls> raw_tls = {};  // views of `tls`
 
   StreamHost* host = nullptr;  // null once it has ended
   std::uint64_t id = 0;        // there
