@@ -23,6 +23,17 @@ std::string daemon_line(const control::DaemonStatus& daemon) {
   return line + (daemon.release > 0 ? fmt::format("  release {}\n", daemon.release) : "\n");
 }
 
+std::string bus_line(const control::BusStatus& bus) {
+  const std::string who = bus.pid != 0 ? fmt::format("pid {}", bus.pid) : "waits to be restarted";
+  const std::string line = fmt::format(
+      "bus  {}  memory {}/{}  keys {}  topics {}  subscriptions {}  messages {}  dropped {}  "
+      "restarts {}",
+      who, human_bytes(bus.memory_bytes), human_bytes(bus.memory_limit_bytes),
+      human_count(bus.keys), human_count(bus.topics), human_count(bus.subscriptions),
+      human_count(bus.messages), human_count(bus.dropped), bus.restarts);
+  return line + (bus.last_exit ? "  last exit: " + escaped(*bus.last_exit) + "\n" : "\n");
+}
+
 std::string build_cell(const std::optional<BuildStatus>& build) {
   if (!build) return {};
   return fmt::format("{} {} {}", build->name, build->version, short_build(build->sha256));
@@ -97,6 +108,7 @@ std::string print_status(const control::Status& status) {
     for (const WorkerStatus& worker : group.workers) workers.push_back(worker_row(group, worker));
   }
   std::string out = daemon_line(status.daemon);
+  if (status.bus) out += bus_line(*status.bus);
   if (status.rollout) out += print_rollout_line(*status.rollout) + "\n";
   const std::string group_table = print_table({{"GROUP"},
                                                {"LISTEN"},

@@ -1,6 +1,7 @@
 #include "bus/client.hpp"
 
-#include <algorithm>
+#include <sys/socket.h>
+
 #include <array>
 #include <cstring>
 #include <exception>
@@ -16,10 +17,25 @@ using boost::system::error_code;
 // What one worker may have done in a turn of the loop.
 constexpr int kMessagesPerTurn = 64;
 
+Header header_of(std::string_view packet) {
+  Header header{};
+  std::memcpy(&header, packet.data(), sizeof(header));
+  return header;
+}
+
+// Of a result there is none.
+std::string_view topic_of(std::string_view packet) {
+  return packet.substr(sizeof(Header), header_of(packet).name_size);
+}
+
 }  // namespace
 
-Client::Client(boost::asio::io_context& context, os::Fd socket, std::uint64_t worker, Hooks hooks)
-    : socket_(context.get_executor(), socket.get()), worker_(worker), hooks_(std::move(hooks)) {
+Client::Client(boost::asio::io_context& context, os::Fd socket, std::uint64_t worker, Shared shared,
+               Hooks hooks)
+    : socket_(context.get_executor(), socket.get()),
+      worker_(worker),
+      shared_(shared),
+      hooks_(std::move(hooks)) {
   socket.release();
 }
 
@@ -49,54 +65,71 @@ void Client::read() {
       if (result == os::ReceiveResult::would_block) break;
       if (result == os::ReceiveResult::closed) return close();
     } catch (const std::exception&) {
+      close_elsewhere(packet.fds);
       return close();
     }
     const auto message = decode_request(packet.data);
-    if (!message || !packet.fds.empty()) return close();
+    if (!message || !packet.fds.empty()) {
+      close_elsewhere(packet.fds);
+      return close();
+    }
     hooks_.message(*this, *message);
     if (!socket_.is_open()) return;
   }
   wait_to_read();
 }
 
-void Client::deliver(std::shared_ptr<const std::string> packet, std::string_view topic) {
-  push({std::move(packet), std::string(topic)});
-}
-
 void Client::answer(Header header, std::string_view value) {
   header.kind = Kind::result;
-  push({std::make_shared<const std::string>(encode(header, {}, value)), {}});
+  push(results_, std::make_shared<const Packet>(shared_.budget, encode(header, {}, value)));
 }
 
-void Client::push(Waiting waiting) {
+void Client::push(Queue& queue, std::shared_ptr<const Packet> packet) {
   if (!socket_.is_open()) return;
-  if (waiting_.empty() && send(waiting)) return;
+  if (next_queue() == nullptr && send(packet->bytes())) return;
   if (!socket_.is_open()) return;
-  waiting_bytes_ += waiting.packet->size();
-  waiting_.push_back(std::move(waiting));
+  const std::size_t cost = packet->bytes().size() + kOverhead;
+  waiting_bytes_ += cost;
+  shared_.budget.take(kOverhead);
+  queue.push_back({std::move(packet), ++last_number_});
   while (waiting_bytes_ > kMaxWaiting) {
     if (!drop_oldest()) return close();
   }
-  wait_to_write();
+  if (shared_.budget.is_exceeded() && hooks_.over_budget) hooks_.over_budget();
+  if (socket_.is_open()) wait_to_write();
 }
 
 bool Client::drop_oldest() {
-  const auto oldest =
-      std::ranges::find_if(waiting_, [](const Waiting& each) { return !each.topic.empty(); });
-  if (oldest == waiting_.end()) return false;
-  const auto lost = lost_.find(oldest->topic);
+  if (messages_.empty()) return false;
+  const auto lost = lost_.find(topic_of(messages_.front().packet->bytes()));
   if (lost != lost_.end()) ++lost->second;
-  waiting_bytes_ -= oldest->packet->size();
-  waiting_.erase(oldest);
+  ++shared_.count.dropped;
+  pop(messages_);
   return true;
 }
 
-// False where the socket is full.
-bool Client::send(const Waiting& waiting) {
-  const std::string_view packet = *waiting.packet;
-  Header header{};
-  std::memcpy(&header, packet.data(), sizeof(header));
-  const auto lost = waiting.topic.empty() ? lost_.end() : lost_.find(waiting.topic);
+// That of the packet which came first; null where none waits.
+Client::Queue* Client::next_queue() {
+  if (messages_.empty()) return results_.empty() ? nullptr : &results_;
+  if (results_.empty()) return &messages_;
+  return messages_.front().number < results_.front().number ? &messages_ : &results_;
+}
+
+void Client::pop(Queue& queue) {
+  waiting_bytes_ -= queue.front().packet->bytes().size() + kOverhead;
+  shared_.budget.give_back(kOverhead);
+  queue.pop_front();
+}
+
+void Client::forget_waiting() {
+  while (!messages_.empty()) pop(messages_);
+  while (!results_.empty()) pop(results_);
+}
+
+// False where the socket is full, or closed.
+bool Client::send(std::string_view packet) {
+  Header header = header_of(packet);
+  const auto lost = lost_.find(topic_of(packet));
   if (lost != lost_.end()) header.number = lost->second;
   std::array<char, sizeof(Header)> bytes{};
   std::memcpy(bytes.data(), &header, sizeof(header));
@@ -111,6 +144,7 @@ bool Client::send(const Waiting& waiting) {
   if (result == os::SendResult::closed) close();
   if (result != os::SendResult::sent) return false;
   if (lost != lost_.end()) lost->second = 0;
+  if (header.kind == Kind::deliver) ++shared_.count.sent;
   return true;
 }
 
@@ -123,19 +157,27 @@ void Client::wait_to_write() {
 }
 
 void Client::send_waiting() {
-  while (!waiting_.empty()) {
-    if (!send(waiting_.front())) break;
-    waiting_bytes_ -= waiting_.front().packet->size();
-    waiting_.pop_front();
+  while (Queue* const queue = next_queue()) {
+    // Kept: where the socket is closed the queue is forgotten.
+    const auto packet = queue->front().packet;
+    if (!send(packet->bytes())) break;
+    pop(*queue);
   }
-  if (!waiting_.empty() && socket_.is_open()) wait_to_write();
+  if (next_queue() != nullptr && socket_.is_open()) wait_to_write();
+}
+
+// Where that is not possible they stay open.
+void Client::close_elsewhere(std::vector<os::Fd>& fds) {
+  for (os::Fd& fd : fds) static_cast<void>(shared_.closer.close(std::move(fd)));
+  fds.clear();
 }
 
 void Client::close() {
   if (!socket_.is_open()) return;
-  error_code ignored;
-  socket_.close(ignored);
-  // In send_waiting() the first of waiting_ is still looked at: it goes with this object.
+  // Descriptors may be in its queue.
+  static_cast<void>(::shutdown(socket_.native_handle(), SHUT_RDWR));
+  static_cast<void>(shared_.closer.close(os::Fd(socket_.release())));
+  forget_waiting();
   const auto keep = shared_from_this();
   if (hooks_.closed) hooks_.closed(*this);
 }

@@ -10,27 +10,48 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "bus/packet.hpp"
 #include "bus/protocol.hpp"
+#include "os/closer.hpp"
 #include "os/fd.hpp"
 
 namespace appserver::bus {
 
 // What comes from it is hostile: on the first message that is none it is closed. What waits for it
 // is bounded: over the bound the oldest message of a topic is dropped and counted; one that does
-// not even fetch its results is closed.
+// not even fetch its results is closed. Where all clients together take more than their budget, the
+// server says whose is dropped.
 class Client final : public std::enable_shared_from_this<Client> {
  public:
   static constexpr std::size_t kMaxWaiting = std::size_t{1} << 20;  // bytes
 
+  // What a packet costs in the queue beside its bytes.
+  static constexpr std::size_t kOverhead = 64;
+
+  // Of messages, not of results.
+  struct Count {
+    std::uint64_t sent = 0;
+    std::uint64_t dropped = 0;
+  };
+  struct Shared {
+    Budget& budget;
+    Count& count;
+    os::Closer& closer;
+  };
+
   struct Hooks {
     std::function<void(Client&, const Message&)> message;
+    std::function<void()> over_budget;    // may close this client, too
     std::function<void(Client&)> closed;  // once, the last
   };
 
-  Client(boost::asio::io_context& context, os::Fd socket, std::uint64_t worker, Hooks hooks);
+  Client(boost::asio::io_context& context, os::Fd socket, std::uint64_t worker, Shared shared,
+         Hooks hooks);
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
+  ~Client() { forget_waiting(); }
 
   void start() { wait_to_read(); }
   std::uint64_t worker() const { return worker_; }
@@ -40,31 +61,42 @@ class Client final : public std::enable_shared_from_this<Client> {
   // By topic: messages that were dropped since the last that was sent.
   const std::map<std::string, std::uint64_t, std::less<>>& topics() const { return lost_; }
 
-  void deliver(std::shared_ptr<const std::string> packet, std::string_view topic);
+  void deliver(std::shared_ptr<const Packet> packet) { push(messages_, std::move(packet)); }
   void answer(Header header, std::string_view value);
+  std::size_t waiting_bytes() const { return waiting_bytes_; }
+  // False where no message waits.
+  bool drop_oldest();
   void close();
 
  private:
   using Descriptor =
       boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type>;
   struct Waiting {
-    std::shared_ptr<const std::string> packet;
-    std::string topic;  // empty: a result
+    std::shared_ptr<const Packet> packet;
+    std::uint64_t number;  // in the order of their coming
   };
+  // Two, so that the oldest message is found at once however many results are older.
+  using Queue = std::deque<Waiting>;
 
   void wait_to_read();
   void read();
-  void push(Waiting waiting);
-  bool drop_oldest();
-  bool send(const Waiting& waiting);
+  void close_elsewhere(std::vector<os::Fd>& fds);
+  void push(Queue& queue, std::shared_ptr<const Packet> packet);
+  Queue* next_queue();
+  void pop(Queue& queue);
+  void forget_waiting();
+  bool send(std::string_view packet);
   void send_waiting();
   void wait_to_write();
 
   Descriptor socket_;
   std::uint64_t worker_;
+  Shared shared_;
   Hooks hooks_;
   std::map<std::string, std::uint64_t, std::less<>> lost_;
-  std::deque<Waiting> waiting_;
+  Queue messages_;
+  Queue results_;
+  std::uint64_t last_number_ = 0;
   std::size_t waiting_bytes_ = 0;
   bool writing_ = false;
 };

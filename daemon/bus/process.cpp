@@ -2,12 +2,15 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <cstdint>
 #include <utility>
 
 #include "bus/server.hpp"
 #include "channel/message.hpp"
+#include "os/memfd.hpp"
+#include "telemetry/worker_page.hpp"
 
 namespace appserver::bus {
 namespace {
@@ -15,6 +18,9 @@ namespace {
 using boost::system::error_code;
 using Descriptor =
     boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type>;
+
+// Several times within the supervisor's patience.
+constexpr std::chrono::milliseconds kBeat{500};
 
 // No version of a bus that was before is one of this.
 std::uint64_t first_version() {
@@ -25,12 +31,16 @@ std::uint64_t first_version() {
 
 class Process final {
  public:
-  Process(os::Fd channel, os::Fd terminated, std::size_t max_bytes)
-      : server_(context_, max_bytes, first_version()),
+  Process(os::Fd channel, const os::Fd& page, os::Fd terminated, std::size_t max_bytes)
+      : page_memory_(page.get(), sizeof(telemetry::WorkerPage)),
+        page_(telemetry::WorkerPage::view(page_memory_.bytes())),
+        beat_(context_),
+        server_(context_, max_bytes, first_version()),
         channel_(context_.get_executor(), channel.release()),
         terminated_(context_.get_executor(), terminated.release()) {}
 
   void run() {
+    beat();
     say(channel::Kind::ready);
     wait();
     terminated_.async_wait(Descriptor::wait_read, [this](const error_code& error) {
@@ -40,6 +50,24 @@ class Process final {
   }
 
  private:
+  void beat() {
+    const Server::Statistics now = server_.statistics();
+    page_.bus.memory.set(now.memory);
+    page_.bus.keys.set(now.keys);
+    page_.bus.topics.set(now.topics);
+    page_.bus.subscriptions.set(now.subscriptions);
+    page_.bus.sent.set(now.sent);
+    page_.bus.dropped.set(now.dropped);
+    page_.heartbeat_ns.set(
+        static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                       std::chrono::steady_clock::now().time_since_epoch())
+                                       .count()));
+    beat_.expires_after(kBeat);
+    beat_.async_wait([this](const error_code& error) {
+      if (!error) beat();
+    });
+  }
+
   void say(channel::Kind kind) {
     channel::Message message;
     message.kind = kind;
@@ -67,7 +95,10 @@ class Process final {
     }
   }
 
+  os::SharedMapping page_memory_;
+  telemetry::WorkerPage& page_;
   boost::asio::io_context context_{1};
+  boost::asio::steady_timer beat_;
   Server server_;
   Descriptor channel_;
   Descriptor terminated_;
@@ -75,8 +106,8 @@ class Process final {
 
 }  // namespace
 
-int run_bus(os::Fd channel, os::Fd terminated, std::size_t max_bytes) {
-  Process process(std::move(channel), std::move(terminated), max_bytes);
+int run_bus(os::Fd channel, const os::Fd& page, os::Fd terminated, std::size_t max_bytes) {
+  Process process(std::move(channel), page, std::move(terminated), max_bytes);
   process.run();
   return 0;
 }

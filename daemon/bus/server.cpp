@@ -30,9 +30,11 @@ void Server::add(os::Fd socket, std::uint64_t worker) {
   }
   Client::Hooks hooks;
   hooks.message = [this](Client& client, const Message& message) { take(client, message); };
+  hooks.over_budget = [this] { make_room(); };
   hooks.closed = [this](Client& client) { removed(client); };
   const auto client =
-      std::make_shared<Client>(context_, std::move(socket), worker, std::move(hooks));
+      std::make_shared<Client>(context_, std::move(socket), worker,
+                               Client::Shared{budget_, count_, closer_}, std::move(hooks));
   clients_[worker] = client;
   client->start();
 }
@@ -79,11 +81,33 @@ void Server::publish(const Message& message) {
   Header header;
   header.kind = Kind::deliver;
   const auto packet =
-      std::make_shared<const std::string>(encode(header, message.name, message.value));
+      std::make_shared<const Packet>(budget_, encode(header, message.name, message.value));
   // One that takes nothing more is closed by this, and leaves the set.
   std::vector<std::shared_ptr<Client>> subscribers;
   for (Client* const client : found->second) subscribers.push_back(client->shared_from_this());
-  for (const auto& client : subscribers) client->deliver(packet, message.name);
+  for (const auto& client : subscribers) client->deliver(packet);
+}
+
+// Each round takes one packet out of a queue.
+void Server::make_room() {
+  while (budget_.is_exceeded()) {
+    const auto most = std::ranges::max_element(
+        clients_, {}, [](const auto& each) { return each.second->waiting_bytes(); });
+    if (most == clients_.end() || most->second->waiting_bytes() == 0) return;
+    const auto client = most->second;
+    if (!client->drop_oldest()) client->close();
+  }
+}
+
+Server::Statistics Server::statistics() const {
+  Statistics result{store_.bytes() + budget_.used(),
+                    store_.size(),
+                    topics_.size(),
+                    0,
+                    count_.sent,
+                    count_.dropped};
+  for (const auto& [topic, subscribers] : topics_) result.subscriptions += subscribers.size();
+  return result;
 }
 
 void Server::subscribe(Client& client, std::string_view topic) {

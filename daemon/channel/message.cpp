@@ -5,6 +5,7 @@
 #include <array>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 namespace appserver::channel {
 namespace {
@@ -16,6 +17,18 @@ struct Header {
   std::uint64_t number;
 };
 static_assert(sizeof(Header) == 16);
+
+class GivenFds final {
+ public:
+  GivenFds(os::Packet& packet, Message& message) : packet_(packet), message_(message) {}
+  GivenFds(const GivenFds&) = delete;
+  GivenFds& operator=(const GivenFds&) = delete;
+  ~GivenFds() { message_.fds = std::move(packet_.fds); }
+
+ private:
+  os::Packet& packet_;
+  Message& message_;
+};
 
 bool is_known(std::uint16_t kind) {
   return (kind >= static_cast<std::uint16_t>(Kind::boot) &&
@@ -38,6 +51,8 @@ os::SendResult send(int socket, const Message& message, const std::vector<int>& 
 
 os::ReceiveResult receive(int socket, Message& message) {
   os::Packet packet;
+  // Also where this throws: it is the caller's to close them.
+  const GivenFds given(packet, message);
   const os::ReceiveResult result = os::receive_packet(socket, sizeof(Header) + kMaxText, packet);
   if (result != os::ReceiveResult::received) return result;
   Header header{};
@@ -54,7 +69,6 @@ os::ReceiveResult receive(int socket, Message& message) {
   message.slot = header.slot;
   message.number = header.number;
   message.text = packet.data.substr(sizeof(header));
-  message.fds = std::move(packet.fds);
   return result;
 }
 

@@ -54,7 +54,8 @@ inline constexpr std::size_t kMaxText = 16 * 1024;
 
 os::SendResult send(int socket, const Message& message, const std::vector<int>& fds = {});
 
-// Throws std::runtime_error on a malformed message or one of another version.
+// Throws std::runtime_error on a malformed message or one of another version; descriptors that came
+// with it are in `message` all the same.
 os::ReceiveResult receive(int socket, Message& message);
 
 }  // namespace appserver::channel

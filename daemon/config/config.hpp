@@ -12,6 +12,8 @@
 #include <variant>
 #include <vector>
 
+#include "os/address_range.hpp"
+
 namespace appserver::config {
 
 using std::chrono::milliseconds;
@@ -108,6 +110,25 @@ struct Tls {
   friend bool operator==(const Tls&, const Tls&) = default;
 };
 
+// Whether each connection of a group begins with a PROXY header that says whose it is.
+struct ProxyProtocol {
+  bool enabled = false;
+  std::vector<os::AddressRange> from;  // those who may say so; empty where it is not enabled
+  friend bool operator==(const ProxyProtocol&, const ProxyProtocol&) = default;
+};
+
+// Of HTTP answers, with gzip for clients that take it.
+struct Compress {
+  bool enabled = false;
+  // "type/subtype", lower case; one '*' in the subtype stands for any text.
+  std::vector<std::string> types{
+      "text/*",          "application/json",  "application/*+json", "application/javascript",
+      "application/xml", "application/*+xml", "application/wasm",   "image/svg+xml"};
+  Bytes min_size{1024};     // of a body whose length is known
+  std::uint32_t level = 6;  // 1 (fast) to 9 (small)
+  friend bool operator==(const Compress&, const Compress&) = default;
+};
+
 struct Rlimit {
   std::optional<std::uint64_t> soft;  // nullopt: unlimited
   std::optional<std::uint64_t> hard;
@@ -125,6 +146,8 @@ struct Group {
   Limits limits;
   Recycle recycle;
   Tls tls;
+  ProxyProtocol proxy_protocol;
+  Compress compress;
   milliseconds hang_timeout{30'000};  // without a turn of its loop a worker is ended; 0: never
   std::string user;                   // empty: that of the supervisor
   std::string group;                  // empty: the primary group of `user`
@@ -154,10 +177,18 @@ struct Plugins {
   friend bool operator==(const Plugins&, const Plugins&) = default;
 };
 
+// The process that carries messages between workers and keeps their keys.
+struct Bus {
+  // Three quarters of it for keys and values, a quarter for messages that wait for their workers.
+  Bytes memory{64ull << 20};
+  friend bool operator==(const Bus&, const Bus&) = default;
+};
+
 struct Daemon {
   std::filesystem::path control_socket;  // absolute
   std::filesystem::path state_dir;       // absolute
   Plugins plugins;
+  Bus bus;
   Log log;
   friend bool operator==(const Daemon&, const Daemon&) = default;
 };

@@ -94,6 +94,8 @@ void dump_daemon(Writer& out, const Daemon& daemon) {
   out.field(2, "dir", scalar(daemon.plugins.dir.native()));
   out.field(2, "keep", daemon.plugins.keep);
   out.field(2, "watch", daemon.plugins.watch);
+  out.line(1, "bus:");
+  out.field(2, "memory", to_text(daemon.bus.memory));
   out.line(1, "log:");
   out.field(2, "level", to_word(daemon.log.level));
   out.field(2, "format", to_word(daemon.log.format));
@@ -156,6 +158,22 @@ void dump_tls(Writer& out, const Tls& tls) {
   out.field(3, "min_version", quoted_yaml(to_word(tls.min_version)));
 }
 
+void dump_proxy_protocol(Writer& out, const ProxyProtocol& proxy) {
+  out.field(2, "proxy_protocol", proxy.enabled);
+  if (!proxy.enabled) return;
+  out.line(2, "proxy_protocol_from:");
+  for (const os::AddressRange& range : proxy.from) out.line(3, "- " + quoted_yaml(range.text()));
+}
+
+void dump_compress(Writer& out, const Compress& compress) {
+  if (!compress.enabled) return out.field(2, "compress", false);
+  out.line(2, "compress:");
+  out.line(3, "types:");
+  for (const std::string& type : compress.types) out.line(4, "- " + quoted_yaml(type));
+  out.field(3, "min_size", to_text(compress.min_size));
+  out.field(3, "level", compress.level);
+}
+
 void dump_group(Writer& out, const Group& group) {
   out.line(1, group.name + (group.dropped ? ":  # dropped into the plugin folder" : ":"));
   out.field(2, "plugin", scalar(group.plugin.native()));
@@ -179,7 +197,9 @@ void dump_group(Writer& out, const Group& group) {
   out.field(3, "max_requests", group.recycle.max_requests);
   out.field(3, "max_memory", to_text(group.recycle.max_memory));
   out.field(3, "max_lifetime", to_text(group.recycle.max_lifetime));
+  dump_compress(out, group.compress);
   dump_tls(out, group.tls);
+  dump_proxy_protocol(out, group.proxy_protocol);
   out.field(2, "hang_timeout", to_text(group.hang_timeout));
   dump_process(out, group);
 }

@@ -10,10 +10,12 @@ namespace appserver::config {
 
 namespace {
 
-constexpr std::array<std::string_view, 4> kDaemonKeys = {"control", "state_dir", "plugins", "log"};
+constexpr std::array<std::string_view, 5> kDaemonKeys = {"control", "state_dir", "plugins", "bus",
+                                                         "log"};
 constexpr std::array<Moved, 1> kMovedKeys = {{{"plugin_dir", "daemon.plugins.dir"}}};
 constexpr std::array<std::string_view, 1> kControlKeys = {"socket"};
 constexpr std::array<std::string_view, 3> kPluginsKeys = {"dir", "keep", "watch"};
+constexpr std::array<std::string_view, 1> kBusKeys = {"memory"};
 constexpr std::array<std::string_view, 2> kLogKeys = {"level", "format"};
 
 void read_plugins(const Section& section, Plugins& plugins) {
@@ -57,6 +59,8 @@ Daemon read_daemon(const Section& top) {
     top.scope().problems.add(given ? top.scope().document.at(*control.find("socket")->value) : file,
                              "daemon.control.socket: " + problem);
   }
+
+  section.section("bus", kBusKeys).read("memory", SizeRule{kLeastBusMemory}, daemon.bus.memory);
 
   const Section log = section.section("log", kLogKeys);
   log.read("level", LogLevelRule{}, daemon.log.level);

@@ -15,10 +15,26 @@ namespace appserver::config {
 
 namespace {
 
-constexpr std::array<std::string_view, 17> kGroupKeys = {
-    "plugin",       "tls",          "listen",  "count",       "reloadable",       "settings",
-    "reload",       "limits",       "user",    "group",       "recycle",          "nice",
-    "cpu_affinity", "hang_timeout", "rlimits", "environment", "working_directory"};
+constexpr auto kGroupKeys = std::to_array<std::string_view>({"plugin",
+                                                             "tls",
+                                                             "listen",
+                                                             "count",
+                                                             "reloadable",
+                                                             "settings",
+                                                             "reload",
+                                                             "limits",
+                                                             "user",
+                                                             "group",
+                                                             "recycle",
+                                                             "nice",
+                                                             "cpu_affinity",
+                                                             "hang_timeout",
+                                                             "rlimits",
+                                                             "environment",
+                                                             "working_directory",
+                                                             "proxy_protocol",
+                                                             "proxy_protocol_from",
+                                                             "compress"});
 constexpr std::array<std::string_view, 9> kLimitsKeys = {
     "max_connections", "max_body",     "header_timeout",      "idle_timeout", "max_message",
     "send_buffer",     "send_timeout", "stream_idle_timeout", "ping_interval"};
@@ -127,9 +143,11 @@ GroupSource read_group(const Scope& scope, const Entry& entry, const PluginPlace
   read_reload(section, count, group.reload);
   check_probe(section, group);
   read_limits(section.section("limits", kLimitsKeys), group.limits);
+  read_compress(section, group.compress);
   read_recycle(section, group.recycle);
   read_hang_timeout(section, group.hang_timeout);
   read_tls(section, entry, group);
+  read_proxy_protocol(section, source, group.proxy_protocol);
   read_process(section, group);
   return source;
 }

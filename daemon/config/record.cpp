@@ -261,7 +261,39 @@ json::value write(const Tls& tls) {
                       {"min_version", to_word(tls.min_version)}};
 }
 
-constexpr std::array<Field<Group>, 19> kGroup = {{
+void read(const json::value& value, ProxyProtocol& out) {
+  out.enabled = true;
+  for (const json::value& item : value.as_array()) {
+    const auto range = AddressRangeRule{}.parse(json::value_to<std::string>(item));
+    if (!range) throw std::runtime_error(range.problem());
+    out.from.push_back(*range);
+  }
+}
+
+json::value write(const ProxyProtocol& proxy) {
+  json::array from;
+  for (const os::AddressRange& range : proxy.from) from.push_back(json::string(range.text()));
+  return from;
+}
+
+void read(const json::value& value, std::vector<std::string>& out) {
+  out.clear();
+  for (const json::value& item : value.as_array()) read(item, out.emplace_back());
+}
+
+constexpr std::array<Field<Compress>, 3> kCompress = {
+    {{"types", [](const json::value& value, Compress& out) { read(value, out.types); }},
+     {"min_size", [](const json::value& value, Compress& out) { read(value, out.min_size); }},
+     {"level", [](const json::value& value, Compress& out) { read(value, out.level); }}}};
+
+// Of one that is enabled.
+json::value write(const Compress& compress) {
+  return json::object{{"types", json::array(compress.types.begin(), compress.types.end())},
+                      {"min_size", compress.min_size.value},
+                      {"level", compress.level}};
+}
+
+constexpr std::array<Field<Group>, 21> kGroup = {{
     {"name", [](const json::value& value, Group& out) { read(value, out.name); }},
     {"plugin", [](const json::value& value, Group& out) { read(value, out.plugin); }},
     {"listen", [](const json::value& value, Group& out) { read(value, out.listen); }},
@@ -284,7 +316,14 @@ constexpr std::array<Field<Group>, 19> kGroup = {{
     {"working_directory",
      [](const json::value& value, Group& out) { read(value, out.working_directory); }},
     {"tls", [](const json::value& value, Group& out) { read_fields(value, kTls, out.tls); }},
+    {"proxy_protocol",
+     [](const json::value& value, Group& out) { read(value, out.proxy_protocol); }},
     {"dropped", [](const json::value& value, Group& out) { read(value, out.dropped); }},
+    {"compress",
+     [](const json::value& value, Group& out) {
+       out.compress.enabled = true;
+       read_fields(value, kCompress, out.compress);
+     }},
 }};
 
 }  // namespace
@@ -312,7 +351,9 @@ json::value to_json(const Group& group) {
       {"working_directory", group.working_directory.native()}};
   // Not for others: the fingerprints of older versions are to stay what they are.
   if (group.tls.is_used()) object["tls"] = write(group.tls);
+  if (group.proxy_protocol.enabled) object["proxy_protocol"] = write(group.proxy_protocol);
   if (group.dropped) object["dropped"] = true;
+  if (group.compress.enabled) object["compress"] = write(group.compress);
   return object;
 }
 

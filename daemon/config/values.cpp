@@ -141,6 +141,8 @@ Parsed<Bytes> SizeRule::parse(std::string_view text) const {
   }
   const auto value = scaled(digits, unit->factor);
   if (!value) return wrong_value("a size below 2^64 bytes", text);
+  if (*value < min.value)
+    return wrong_value(fmt::format("a size of at least {}", to_text(min)), text);
   return Bytes{*value};
 }
 
@@ -212,6 +214,25 @@ Parsed<ClientCertificates> ClientCertificatesRule::parse(std::string_view text) 
 std::string TlsVersionRule::expected() const { return listed(kTlsVersions, "or"); }
 Parsed<TlsVersion> TlsVersionRule::parse(std::string_view text) const {
   return parse_word<TlsVersion>(kTlsVersions, text);
+}
+
+std::string AddressRangeRule::expected() const {
+  return "a network such as 10.0.0.0/8, an address, or unix";
+}
+
+Parsed<os::AddressRange> AddressRangeRule::parse(std::string_view text) const {
+  std::string hint;
+  auto range = os::AddressRange::parse(text, hint);
+  if (!range) return wrong_value(expected(), text, hint);
+  return std::move(*range);
+}
+
+std::vector<os::AddressRange> proxies_of_this_machine() {
+  std::vector<os::AddressRange> ranges;
+  for (const std::string_view text : {"127.0.0.0/8", "::1", "unix"}) {
+    ranges.push_back(*AddressRangeRule{}.parse(text));
+  }
+  return ranges;
 }
 
 std::string TextRule::expected() const { return std::string(what); }

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "config/config.hpp"
 
@@ -57,8 +58,12 @@ struct DurationRule {
   Parsed<milliseconds> parse(std::string_view text) const;
 };
 
-// 512KiB, 10MiB, 1GiB, 10MB, 100B, or a number of bytes.
+// Some of the largest values and messages at the same time.
+inline constexpr Bytes kLeastBusMemory{1ull << 20};
+
+// 512KiB, 10MiB, 1GiB, 10MB, 100B, or a number of bytes; from `min` on.
 struct SizeRule {
+  Bytes min{};
   std::string expected() const;
   Parsed<Bytes> parse(std::string_view text) const;
 };
@@ -122,6 +127,15 @@ struct TlsVersionRule {
   std::string expected() const;
   Parsed<TlsVersion> parse(std::string_view text) const;
 };
+
+// Who may connect: "10.0.0.0/8", "2001:db8::1" or "unix".
+struct AddressRangeRule {
+  std::string expected() const;
+  Parsed<os::AddressRange> parse(std::string_view text) const;
+};
+
+// 127.0.0.0/8, ::1 and unix.
+std::vector<os::AddressRange> proxies_of_this_machine();
 
 // Any text without NUL that is not empty; `what` is what it names ("a path").
 struct TextRule {

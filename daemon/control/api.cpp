@@ -124,6 +124,35 @@ GroupStatus read_group(const JsonReader& in) {
   return group;
 }
 
+json::value write_bus(const std::optional<BusStatus>& bus) {
+  if (!bus) return nullptr;
+  return json::object{{"pid", bus->pid},
+                      {"memory_bytes", bus->memory_bytes},
+                      {"memory_limit_bytes", bus->memory_limit_bytes},
+                      {"keys", bus->keys},
+                      {"topics", bus->topics},
+                      {"subscriptions", bus->subscriptions},
+                      {"messages", bus->messages},
+                      {"dropped", bus->dropped},
+                      {"restarts", bus->restarts},
+                      {"last_exit", or_null(bus->last_exit)}};
+}
+
+BusStatus read_bus(const JsonReader& in) {
+  BusStatus bus;
+  bus.pid = in.integer<pid_t>("pid");
+  bus.memory_bytes = in.count("memory_bytes");
+  bus.memory_limit_bytes = in.count("memory_limit_bytes");
+  bus.keys = in.count("keys");
+  bus.topics = in.count("topics");
+  bus.subscriptions = in.count("subscriptions");
+  bus.messages = in.count("messages");
+  bus.dropped = in.count("dropped");
+  bus.restarts = in.count("restarts");
+  if (in.has("last_exit")) bus.last_exit = in.text("last_exit");
+  return bus;
+}
+
 DaemonStatus read_daemon(const JsonReader& in) {
   DaemonStatus daemon;
   daemon.version = in.text("version");
@@ -151,6 +180,7 @@ json::value to_json(const Status& status) {
                         {"release", status.daemon.release}}},
                       {"rollout", status.rollout ? to_json(*status.rollout) : json::value(nullptr)},
                       {"notes", list_of(status.notes)},
+                      {"bus", write_bus(status.bus)},
                       {"groups", std::move(groups)}};
 }
 
@@ -159,6 +189,7 @@ Status status_from_json(const json::value& value) {
   Status status;
   status.daemon = read_daemon(in.object("daemon"));
   if (in.has("rollout")) status.rollout = rollout_from_json(in.at("rollout"));
+  if (in.has("bus")) status.bus = read_bus(in.object("bus"));
   if (in.has("notes")) status.notes = in.texts("notes");
   for (const json::value& each : in.array("groups")) {
     status.groups.push_back(read_group({each, fmt::format("groups[{}]", status.groups.size())}));

@@ -7,6 +7,9 @@
 //               "state": "starting|running|reloading|stopping", "control_socket",
 //               "release": number},
 //    "rollout": RolloutStatus | null, "notes": [text],
+//    "bus": {"pid": 0 while it waits to be restarted, "memory_bytes", "memory_limit_bytes", "keys",
+//            "topics", "subscriptions", "messages", "dropped", "restarts", "last_exit": words |
+//            null} | null before a worker needs it,
 //    "groups": [{"name", "reloadable", "listen": [text], "plugin": path, "count", "ready",
 //                "build": {"sha256", "build_id", "name", "version", "abi"} | null,
 //                "release": number, "recycled",
@@ -144,10 +147,26 @@ struct RolloutStatus {
   friend bool operator==(const RolloutStatus&, const RolloutStatus&) = default;
 };
 
+// The process of the bus. What it counts begins anew with each process.
+struct BusStatus {
+  pid_t pid = 0;  // 0 while it waits to be restarted
+  std::uint64_t memory_bytes = 0;
+  std::uint64_t memory_limit_bytes = 0;
+  std::uint64_t keys = 0;
+  std::uint64_t topics = 0;
+  std::uint64_t subscriptions = 0;
+  std::uint64_t messages = 0;  // given to a subscriber
+  std::uint64_t dropped = 0;   // for a subscriber that was too slow
+  std::uint64_t restarts = 0;
+  std::optional<std::string> last_exit{};
+  friend bool operator==(const BusStatus&, const BusStatus&) = default;
+};
+
 struct Status {
   DaemonStatus daemon{};
   std::optional<RolloutStatus> rollout{};  // unless it is over
   std::vector<std::string> notes{};        // what a person should know, each with a way out
+  std::optional<BusStatus> bus{};          // once a worker has needed it
   std::vector<GroupStatus> groups{};       // in the order of the configuration
   friend bool operator==(const Status&, const Status&) = default;
 };

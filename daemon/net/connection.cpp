@@ -20,8 +20,11 @@ constexpr std::size_t kMostSentKept = std::size_t{1} << 20;
 }  // namespace
 
 Connection::Connection(boost::asio::io_context& context, os::Fd socket,
-                       std::unique_ptr<tls::Session> tls)
-    : socket_(context.get_executor(), socket.get()), tls_(std::move(tls)) {
+                       std::unique_ptr<tls::Session> tls, Ends ends)
+    : socket_(context.get_executor(), socket.get()),
+      tls_(std::move(tls)),
+      ends_(std::move(ends)),
+      told_(!ends_.remote.empty()) {
   socket.release();
 }
 
@@ -100,11 +103,17 @@ ssize_t Connection::discard(std::span<char> into) {
       [&] { return ::recv(socket_.native_handle(), into.data(), into.size(), MSG_DONTWAIT); });
 }
 
+ssize_t Connection::look_ahead(std::span<char> into) {
+  return os::retry_on_interrupt([&] {
+    return ::recv(socket_.native_handle(), into.data(), into.size(), MSG_PEEK | MSG_DONTWAIT);
+  });
+}
+
 bool Connection::has_unread_input() { return (tls_ && tls_->has_input()) || peek(); }
 
 bool Connection::peek() {
   char next = 0;
-  return ::recv(socket_.native_handle(), &next, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+  return look_ahead(std::span(&next, 1)) > 0;
 }
 
 Connection::Peer Connection::look_at_peer() {
@@ -118,6 +127,11 @@ Connection::Peer Connection::look_at_peer() {
 
 void Connection::shut_down_sending() {
   if (tls_) tls_->say_goodbye();
+  ::shutdown(socket_.native_handle(), SHUT_WR);
+}
+
+void Connection::end_output() {
+  if (tls_) tls_->end_output();
   ::shutdown(socket_.native_handle(), SHUT_WR);
 }
 
@@ -173,8 +187,13 @@ std::string Connection::take_output() {
 }
 
 std::string_view Connection::remote() {
-  if (remote_.empty()) remote_ = peer_name(socket_.native_handle());
-  return remote_;
+  if (ends_.remote.empty()) ends_.remote = peer_name(socket_.native_handle());
+  return ends_.remote;
+}
+
+std::string_view Connection::local() {
+  if (ends_.local.empty()) ends_.local = local_name(socket_.native_handle());
+  return ends_.local;
 }
 
 void Connection::close_socket(Goodbye goodbye) {

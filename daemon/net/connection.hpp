@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#include "net/ends.hpp"
 #include "net/timer_wheel.hpp"
 #include "net/tls/session.hpp"
 #include "os/fd.hpp"
@@ -32,8 +33,10 @@ class Connection : protected TimerWheel::Entry {
   std::size_t pending_output() const { return output_.size() - output_sent_; }
 
  protected:
-  // `tls`: of this socket; null: bytes go as they are.
-  Connection(boost::asio::io_context& context, os::Fd socket, std::unique_ptr<tls::Session> tls);
+  // `tls`: of this socket; null: bytes go as they are. `ends`: as a proxy has told them; empty:
+  // those of the socket.
+  Connection(boost::asio::io_context& context, os::Fd socket, std::unique_ptr<tls::Session> tls,
+             Ends ends = {});
 
   virtual void on_readable() = 0;
   virtual void on_writable() = 0;
@@ -54,14 +57,19 @@ class Connection : protected TimerWheel::Entry {
   ssize_t receive(std::span<char> into);
   // The same of bytes that nobody will look at, behind shut_down_sending().
   ssize_t discard(std::span<char> into);
+  // As recv(2) with MSG_PEEK, past TLS: what is seen stays in the kernel.
+  ssize_t look_ahead(std::span<char> into);
   std::string input_error(int error) const;
   bool has_unread_input();
   // Without taking anything that has come. `ended`: the peer sends no more, or the connection is
   // broken; also behind bytes that nobody has read.
   enum class Peer { silent, has_sent, ended };
   Peer look_at_peer();
-  // No more is sent: the peer reads an end behind what was sent before.
+  // No more is sent: the peer reads an end behind what was sent before. Of TLS nothing is read any
+  // more, either.
   void shut_down_sending();
+  // The same, but what the peer still sends is read, also under TLS.
+  void end_output();
 
   // Bytes for the kernel, behind those that wait.
   std::string& output() { return output_; }
@@ -70,6 +78,9 @@ class Connection : protected TimerWheel::Entry {
   bool flush(std::string_view more);
 
   std::string_view remote();
+  std::string_view local();
+  // To go with the socket to who serves it next: empty where the socket itself says them.
+  Ends told_ends() const { return told_ ? ends_ : Ends{}; }
   int descriptor() { return socket_.native_handle(); }
   // Null without TLS.
   tls::Session* tls() const { return tls_.get(); }
@@ -95,12 +106,13 @@ class Connection : protected TimerWheel::Entry {
   std::unique_ptr<tls::Session> tls_;
   std::string output_;
   std::size_t output_sent_ = 0;
-  std::string remote_;
+  Ends ends_;                      // those of the socket once somebody has asked
   std::uint32_t outstanding_ = 0;  // handlers that will still run
   bool reading_ = false;
   bool writing_ = false;
   bool scheduled_ = false;
   bool closed_ = false;
+  bool told_;
 };
 
 }  // namespace appserver::net

@@ -5,13 +5,15 @@
 #include <memory>
 #include <string>
 
+#include "net/ends.hpp"
 #include "net/tls/session.hpp"
 #include "os/fd.hpp"
 
 namespace appserver::net {
 
 struct Handed {
-  enum class Kind : std::uint8_t { http, stream, websocket };
+  // begun: nothing is known of it but what has come of its PROXY header, which is in `received`.
+  enum class Kind : std::uint8_t { http, stream, websocket, begun };
 
   os::Fd connection;
   std::string received{};  // read already, but not served
@@ -24,6 +26,8 @@ struct Handed {
   // Of WebSockets:
   std::string subprotocol{};
   bool deflate = false;  // compression was agreed on
+  // As its PROXY header had them; empty where they are the socket's own.
+  Ends ends{};
   // Between the servers of one worker only: what has one does not go to another.
   std::unique_ptr<tls::Session> tls{};
 };

@@ -2,6 +2,7 @@
 
 #include <boost/asio/post.hpp>
 #include <cerrno>
+#include <optional>
 #include <utility>
 
 #include "net/websocket/upgrade.hpp"
@@ -10,8 +11,8 @@ namespace appserver::net {
 
 HttpConnection::HttpConnection(HttpServer& server, std::uint32_t index, os::Fd socket,
                                std::string received, std::shared_ptr<const StreamListener> listener,
-                               std::unique_ptr<tls::Session> tls)
-    : Connection(server.context_, std::move(socket), std::move(tls)),
+                               std::unique_ptr<tls::Session> tls, Ends ends)
+    : Connection(server.context_, std::move(socket), std::move(tls), std::move(ends)),
       server_(server),
       listener_(std::move(listener)),
       input_(std::move(received)),
@@ -38,6 +39,8 @@ void HttpConnection::turn(std::string_view data) {
   in_turn_ = true;
   server_.cork_.clear();
   server_.answered_at_.reset();
+  compress_left_ = HttpServer::kCompressedATurn;
+  compress_waiting();
   process(data);
   in_turn_ = false;
   flush_turn();
@@ -45,6 +48,8 @@ void HttpConnection::turn(std::string_view data) {
   server_.cork_.clear();
   if (server_.cork_.capacity() > 2 * HttpServer::kMaxPendingOutput)
     std::string().swap(server_.cork_);
+  if (server_.compressed_.capacity() > 2 * HttpServer::kCompressedATurn)
+    std::string().swap(server_.compressed_);
   next_wait();
 }
 
@@ -52,7 +57,8 @@ bool HttpConnection::may_begin_request() const {
   const bool full = pending_output() + server_.cork_.size() >= HttpServer::kMaxPendingOutput;
   // What comes after a handover belongs to the successor; a body that has begun is finished here.
   const bool successors = moves() && !in_body_;
-  return exchange_ == 0 && !close_when_sent_ && !aborted_ && !is_closed() && !full && !successors;
+  return exchange_ == 0 && !coder_ && !close_when_sent_ && !aborted_ && !is_closed() && !full &&
+         !successors;
 }
 
 void HttpConnection::process(std::string_view data) {
@@ -99,7 +105,8 @@ void HttpConnection::hand_to_plugin(http::Request& request) {
   const appserver_exchange exchange = server_.table_.next_id(index_);
   exchange_ = exchange;
   deferred_ = streaming_ = told_gone_ = false;
-  answer_to_ = {request.view.version, request.keep_alive, request.head_method};
+  answer_to_ = {request.view.version, request.keep_alive, request.head_method,
+                server_.limits_.compression.enabled && http::accepts_gzip(request.view)};
   const std::string_view peer = remote();
   request.view.remote = {peer.data(), peer.size()};
   request.view.tls = tls() != nullptr ? &tls()->info() : nullptr;
@@ -138,6 +145,7 @@ void HttpConnection::upgrade(http::Request& request, std::string_view behind) {
   moved.received = std::string(behind);
   moved.unsent = take_output() + std::exchange(server_.cork_, {});
   moved.listener = listener_->text;
+  moved.ends = told_ends();
   moved.kind = Handed::Kind::websocket;
   moved.tls = take_tls();
   moved.connection = release_socket();
@@ -176,7 +184,7 @@ std::int32_t HttpConnection::respond(const appserver_http_response& response) {
   if (streaming_) return APPSERVER_INVALID;
   if (const std::int32_t status = http::validate(response); status != APPSERVER_OK) return status;
   count_status(response.status);
-  http::write_response(out(), server_.date_, response, current_answer_to());
+  write_whole(response);
   end_exchange();
   return APPSERVER_OK;
 }
@@ -194,10 +202,16 @@ std::int32_t HttpConnection::start(const appserver_http_response& response,
     return APPSERVER_INVALID;
   }
   count_status(response.status);
+  const bool sized = content_length >= 0;
+  const auto length = static_cast<std::uint64_t>(sized ? content_length : 0);
+  http::Coding coding = coding_for(response, sized ? std::optional(length) : std::nullopt, true);
+  if (coding.gzip && !is_head() && !begin_coding()) coding = {.varies = true};
   body_mode_ =
-      http::write_stream_head(out(), server_.date_, response, content_length, current_answer_to());
+      http::write_stream_head(out(), server_.date_, response, coding.gzip ? -1 : content_length,
+                              current_answer_to(), coding);
   if (body_mode_ == http::BodyMode::until_close) answer_to_.keep_alive = false;
-  body_left_ = content_length >= 0 ? static_cast<std::uint64_t>(content_length) : 0;
+  counted_ = sized && body_mode_ != http::BodyMode::none;
+  body_left_ = length;
   streaming_ = true;
   return append_piece({response.body.data, response.body.size});
 }
@@ -205,7 +219,7 @@ std::int32_t HttpConnection::start(const appserver_http_response& response,
 std::int32_t HttpConnection::write(std::string_view piece) {
   if (!streaming_) return APPSERVER_INVALID;
   const std::size_t corked = in_turn_ ? server_.cork_.size() : 0;
-  if (pending_output() + corked >= HttpServer::kMaxPendingOutput) return APPSERVER_LIMIT;
+  if (unsent() + corked >= HttpServer::kMaxPendingOutput) return APPSERVER_LIMIT;
   return append_piece(piece);
 }
 
@@ -214,20 +228,15 @@ std::int32_t HttpConnection::write_promised(std::string_view piece) {
 }
 
 std::int32_t HttpConnection::append_piece(std::string_view piece) {
-  switch (body_mode_) {
-    case http::BodyMode::none:
-      break;
-    case http::BodyMode::sized:
-      if (piece.size() > body_left_) return APPSERVER_INVALID;
-      body_left_ -= piece.size();
-      out().append(piece);
-      break;
-    case http::BodyMode::chunked:
-      http::append_chunk(out(), piece);
-      break;
-    case http::BodyMode::until_close:
-      out().append(piece);
-      break;
+  if (counted_ && piece.size() > body_left_) return APPSERVER_INVALID;
+  if (counted_) body_left_ -= piece.size();
+  if (coder_) {
+    coder_->add(piece);
+    compress_waiting();
+  } else if (body_mode_ == http::BodyMode::chunked) {
+    http::append_chunk(out(), piece);
+  } else if (body_mode_ != http::BodyMode::none) {
+    out().append(piece);
   }
   if (!in_turn_) server_.table_.schedule(*this);
   return APPSERVER_OK;
@@ -235,11 +244,16 @@ std::int32_t HttpConnection::append_piece(std::string_view piece) {
 
 std::int32_t HttpConnection::finish() {
   if (!streaming_) return APPSERVER_INVALID;
-  if (body_mode_ == http::BodyMode::sized && body_left_ > 0) {
+  if (counted_ && body_left_ > 0) {
     abort();
     return APPSERVER_INVALID;
   }
-  if (body_mode_ == http::BodyMode::chunked) http::append_last_chunk(out());
+  if (coder_) {
+    coder_->end();
+    compress_waiting();
+  } else if (body_mode_ == http::BodyMode::chunked) {
+    http::append_last_chunk(out());
+  }
   end_exchange();
   return APPSERVER_OK;
 }
@@ -293,6 +307,10 @@ void HttpConnection::next_wait() {
   if (is_closed()) return;
   if (pending_output() > 0) {
     wait_for_output();
+  } else if (coder_ && coder_->has_work()) {
+    server_.wheel_.clear(*this);
+    server_.table_.schedule(*this);
+    return;
   } else if (close_when_sent_) {
     end_after_answer();
     return;
@@ -337,7 +355,7 @@ void HttpConnection::on_readable() {
     return;
   }
   // A wait from before the connection became busy: what has come is read when its turn is.
-  if (pending_output() > 0 || close_when_sent_) return;
+  if (pending_output() > 0 || close_when_sent_ || coder_) return;
   auto& scratch = server_.scratch_;
   const auto got = receive(scratch);
   if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
@@ -392,6 +410,7 @@ void HttpConnection::move_to_successor() {
   Handed moved;
   moved.received = std::exchange(input_, {});
   if (listener_) moved.listener = listener_->text;
+  moved.ends = told_ends();
   moved.connection = release_socket();
   server_.page_.handed_over.add();
   // A copy: the call may end the handover and the sink with it.
@@ -411,7 +430,8 @@ void HttpConnection::close() {
     });
   }
   // An answer that is cut must not look whole.
-  close_socket(aborted_ || exchange_ != 0 ? Goodbye::unsaid : Goodbye::said);
+  close_socket(aborted_ || exchange_ != 0 || coder_ ? Goodbye::unsaid : Goodbye::said);
+  end_coding();
   forget_exchange();
   server_.connection_ended();
 }

@@ -4,10 +4,12 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "net/connection.hpp"
+#include "net/http/body_coder.hpp"
 #include "net/http_server.hpp"
 
 namespace appserver::net {
@@ -16,7 +18,8 @@ namespace appserver::net {
 class HttpConnection final : public Connection {
  public:
   HttpConnection(HttpServer& server, std::uint32_t index, os::Fd socket, std::string received,
-                 std::shared_ptr<const StreamListener> listener, std::unique_ptr<tls::Session> tls);
+                 std::shared_ptr<const StreamListener> listener, std::unique_ptr<tls::Session> tls,
+                 Ends ends);
 
   void begin();
   // A turn that no socket event began: an answer came from outside, or the drain began.
@@ -24,7 +27,9 @@ class HttpConnection final : public Connection {
 
   bool is_head() const { return answer_to_.head_method; }
   appserver_exchange exchange() const { return exchange_; }
-  bool busy() const { return exchange_ != 0 || pending_output() > 0 || in_body_; }
+  bool busy() const { return exchange_ != 0 || pending_output() > 0 || in_body_ || coder_; }
+  // Of the answer: bytes that wait for the client, and before that for their compression.
+  std::size_t unsent() const { return pending_output() + (coder_ ? coder_->waiting() : 0); }
 
   std::int32_t respond(const appserver_http_response& response);
   std::int32_t defer();
@@ -59,6 +64,16 @@ class HttpConnection final : public Connection {
   // As the answer is written: a drain may have begun since the request came.
   const http::AnswerTo& current_answer_to();
   std::int32_t append_piece(std::string_view piece);
+  // `streamed`: in pieces, `length` being what was announced.
+  http::Coding coding_for(const appserver_http_response& response,
+                          std::optional<std::uint64_t> length, bool streamed) const;
+  void write_whole(const appserver_http_response& response);
+  void write_compressed(const appserver_http_response& response, const http::Coding& coding);
+  // Of an answer in pieces, one at a time; false where there are too many already.
+  bool begin_coding();
+  void end_coding();
+  // As much as may be in this turn.
+  void compress_waiting();
   void flush_turn();
   void next_wait();
   void watch_client();
@@ -82,14 +97,17 @@ class HttpConnection final : public Connection {
   std::unique_ptr<http::RequestReader> reader_;     // while in the middle of a request
   appserver_exchange exchange_ = 0;
   std::chrono::steady_clock::time_point began_;  // of the exchange
-  std::uint64_t body_left_ = 0;                  // of a streamed answer of known length
-  std::uint64_t body_seen_ = 0;                  // of the request, when its rate was last looked at
+  std::unique_ptr<http::BodyCoder> coder_;       // until its answer is written
+  std::size_t compress_left_ = HttpServer::kCompressedATurn;
+  std::uint64_t body_left_ = 0;  // of a streamed answer of known length
+  std::uint64_t body_seen_ = 0;  // of the request, when its rate was last looked at
   http::AnswerTo answer_to_;
   http::BodyMode body_mode_ = http::BodyMode::none;
   std::uint32_t index_;
   bool in_turn_ = false;
   bool deferred_ = false;
   bool streaming_ = false;
+  bool counted_ = false;  // streamed under a known length, and body_left_ holds
   bool in_body_ = false;
   bool timing_request_ = false;  // the wheel holds the limit of the handshake, head or body at hand
   bool close_when_sent_ = false;

@@ -28,13 +28,13 @@ HttpServer::~HttpServer() = default;
 
 void HttpServer::serve(os::Fd connection, std::string received,
                        std::shared_ptr<const StreamListener> listener,
-                       std::unique_ptr<tls::Session> tls) {
+                       std::unique_ptr<tls::Session> tls, Ends ends) {
   // The socket closes with `connection`: max_connections is far below this bound.
   if (table_.is_full()) return;
   HttpConnection& made = table_.add([&](std::uint32_t index) {
     return std::make_unique<HttpConnection>(*this, index, std::move(connection),
                                             std::move(received), std::move(listener),
-                                            std::move(tls));
+                                            std::move(tls), std::move(ends));
   });
   page_.connections.add();
   made.begin();
@@ -121,7 +121,7 @@ std::int32_t HttpServer::write_promised(appserver_exchange exchange, std::string
 
 std::size_t HttpServer::unsent(appserver_exchange exchange) {
   const HttpConnection* connection = find(exchange);
-  return connection == nullptr ? 0 : connection->pending_output();
+  return connection == nullptr ? 0 : connection->unsent();
 }
 
 std::int32_t HttpServer::finish(appserver_exchange exchange) {

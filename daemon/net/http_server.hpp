@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "net/connection_table.hpp"
+#include "net/deflater.hpp"
 #include "net/handed.hpp"
 #include "net/http/request_reader.hpp"
 #include "net/http/response_writer.hpp"
@@ -27,6 +28,7 @@ using std::chrono::milliseconds;
 
 struct HttpLimits {
   http::RequestLimits request;
+  http::Compression compression;  // of answers
   milliseconds header_timeout{
       10'000};  // first byte to whole head; also the grace before the body's minimum rate counts
   milliseconds idle_timeout{
@@ -61,6 +63,13 @@ class HttpServer final {
   // answer is not lost to a reset.
   static constexpr milliseconds kLinger{1'000};
 
+  // Bytes of answers that a connection compresses before others have their turn: some 10 ms at
+  // level 6. What is more goes on in its next turns.
+  static constexpr std::size_t kCompressedATurn = std::size_t{256} << 10;
+  // Answers that are compressed in pieces at a time, each with a state of zlib's; further ones go
+  // as they are.
+  static constexpr std::size_t kMostCoders = 1024;
+
   HttpServer(boost::asio::io_context& context, const HttpLimits& limits, RequestHandler& handler,
              telemetry::WorkerPage& page);
   ~HttpServer();
@@ -69,10 +78,11 @@ class HttpServer final {
 
   // Serves a connected, non-blocking stream socket. `received`: bytes that were read from it
   // already, by a predecessor. `listener`: where WebSockets may begin on it; null where they may
-  // not. `tls`: of this socket, its handshake still to come; null without TLS.
+  // not. `tls`: of this socket, its handshake still to come; null without TLS. `ends`: see
+  // Handed.
   void serve(os::Fd connection, std::string received = {},
              std::shared_ptr<const StreamListener> listener = nullptr,
-             std::unique_ptr<tls::Session> tls = nullptr);
+             std::unique_ptr<tls::Session> tls = nullptr, Ends ends = {});
 
   // Called with each connection that becomes a WebSocket, by a request that is valid during the
   // call: `connection.received` is what came behind it, `unsent` holds answers to requests before
@@ -125,6 +135,7 @@ class HttpServer final {
   friend class HttpConnection;
 
   HttpConnection* find(appserver_exchange exchange);
+  Deflater* gzip();  // null for want of memory
   void connection_ended();
 
   boost::asio::io_context& context_;
@@ -138,6 +149,9 @@ class HttpServer final {
   std::string cork_;  // answers of the turn at hand
   std::optional<std::chrono::steady_clock::time_point> answered_at_;  // the last of them
   std::vector<char> scratch_;
+  std::unique_ptr<Deflater> gzip_;  // of whole answers, from the first on
+  std::string compressed_;          // what was compressed last
+  std::size_t coders_ = 0;
   ConnectionTable<HttpConnection> table_;
   std::function<void()> on_fewer_;
   Upgraded on_upgrade_;

@@ -7,28 +7,31 @@
 #include <cstring>
 #include <utility>
 
-#include "net/peer_name.hpp"
-
 namespace appserver::net {
 
 using stream::Cut;
 using stream::Framing;
 
 StreamConnection::StreamConnection(StreamServer& server, std::uint32_t index, Handed moved,
-                                   std::shared_ptr<const StreamListener> listener)
-    : Connection(server.context_, std::move(moved.connection), std::move(moved.tls)),
+                                   std::shared_ptr<const StreamListener> listener,
+                                   std::shared_ptr<StreamHandler> opener)
+    : Connection(server.context_, std::move(moved.connection), std::move(moved.tls),
+                 std::move(moved.ends)),
       server_(server),
       listener_(std::move(listener)),
+      opener_(std::move(opener)),
       input_(std::move(moved.received)),
       id_(server.table_.next_id(index)),
       index_(index),
       paused_(moved.paused),
-      politely_(server.polite_drain_ || (server.sink_ != nullptr && tls() != nullptr)) {
+      politely_(opener_ == nullptr &&
+                (server.polite_drain_ || (server.sink_ != nullptr && tls() != nullptr))) {
   output() = std::move(moved.unsent);
   if (moved.kind != Handed::Kind::websocket) return;
-  websocket_ = std::make_unique<websocket::Session>(server.limits_.max_message,
-                                                    moved.deflate ? &server.deflate() : nullptr,
-                                                    std::move(moved.subprotocol), server.now());
+  websocket_ = std::make_unique<websocket::Session>(
+      server.limits_.max_message, moved.deflate ? &server.deflate() : nullptr,
+      std::move(moved.subprotocol), server.now(),
+      opener_ ? websocket::Side::client : websocket::Side::server);
   if (politely_) websocket_->close_at = server.now() + server.next_closing();
 }
 
@@ -48,7 +51,7 @@ void StreamConnection::go_on_with_handshake() {
     timing_message_ = false;
     welcome(false, {});
   } else if (outcome == tls::Outcome::failed) {
-    server_.page_.refused.add();
+    count_refused();
     finish(APPSERVER_CLOSED_FAILURE, input_error(0));
   }
 }
@@ -56,7 +59,7 @@ void StreamConnection::go_on_with_handshake() {
 void StreamConnection::welcome(bool adopted, const std::string& state) {
   in_turn_ = true;
   server_.cork_.clear();
-  known_ = adopted ? server_.handler_.on_adopt(id_, state) : server_.handler_.on_connect(id_);
+  known_ = adopted ? handler().on_adopt(id_, state) : handler().on_connect(id_);
   // A peer that was served before still gets what waits for it.
   if (!known_) (adopted ? close_when_sent_ : aborted_) = true;
   if (!known_ && websocket_) start_closing(websocket::kGoingAway, {});
@@ -111,9 +114,10 @@ bool StreamConnection::flush_turn() {
 
 bool StreamConnection::may_deliver() const {
   // What comes after a handover belongs to the successor.
-  const bool successors = server_.sink_ != nullptr && !stays_ && at_boundary();
+  const bool successors = server_.sink_ != nullptr && !is_outbound() && !stays_ && at_boundary();
   const StreamConnection* const sink = piped_to();
-  return !paused_ && !full_ && !successors && !is_ending() && (sink == nullptr || !sink->is_full());
+  return !paused_ && !full_ && !successors && !input_ended_ && !is_ending() &&
+         (sink == nullptr || !sink->is_full());
 }
 
 void StreamConnection::process(std::span<char>& data) {
@@ -149,13 +153,13 @@ void StreamConnection::process_messages(std::string_view& data) {
 }
 
 Cut StreamConnection::next_message(std::string_view data) {
-  const bool own = listener_->framing == Framing::raw && server_.handler_.has_own_framing();
+  const bool own = listener_->framing == Framing::raw && handler().has_own_framing();
   if (own) return measured(data);
   return stream::cut(listener_->framing, data, server_.limits_.max_message, seen_);
 }
 
 Cut StreamConnection::measured(std::string_view data) {
-  const auto length = server_.handler_.measure(id_, data);
+  const auto length = handler().measure(id_, data);
   if (!length) return {Cut::Kind::malformed, 0, {}};
   const std::size_t most = server_.limits_.max_message;
   if (*length > most || (*length == 0 && data.size() > most)) return {Cut::Kind::too_long, 0, {}};
@@ -170,10 +174,12 @@ void StreamConnection::deliver(std::string_view message, bool is_text) {
   server_.page_.heartbeat_ns.set(static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::nanoseconds>(began.time_since_epoch()).count()));
   using Outcome = StreamHandler::Outcome;
-  const Outcome outcome = server_.handler_.on_message(
+  const Outcome outcome = handler().on_message(
       id_, is_text ? APPSERVER_MESSAGE_TEXT : APPSERVER_MESSAGE_BINARY, message);
-  server_.page_.requests.add();
-  server_.page_.latency.add(std::chrono::steady_clock::now() - began);
+  if (!is_outbound()) {
+    server_.page_.requests.add();
+    server_.page_.latency.add(std::chrono::steady_clock::now() - began);
+  }
   if (outcome == Outcome::good) return;
   server_.page_.failed.add();
   server_.page_.server_errors.add();
@@ -182,23 +188,13 @@ void StreamConnection::deliver(std::string_view message, bool is_text) {
   close(websocket::kInternalError);
 }
 
-StreamConnection* StreamConnection::piped_to() const {
-  return pipe_to_ == 0 ? nullptr : server_.find(pipe_to_);
-}
-
-void StreamConnection::deliver_piped(std::string_view data) {
-  StreamConnection* const sink = piped_to();
-  if (sink == nullptr || sink->is_ending()) {
-    close();
-    return;
-  }
-  sink->output().append(data);
-  if (sink->unsent() >= server_.limits_.send_buffer) sink->full_ = true;
-  server_.table_.schedule(*sink);
+// What clients send is looked at by who runs the daemon, what servers answer by who asked them.
+void StreamConnection::count_refused() {
+  if (!is_outbound()) server_.page_.refused.add();
 }
 
 void StreamConnection::refuse(const Cut& found) {
-  server_.page_.refused.add();
+  count_refused();
   const bool too_long = found.kind == Cut::Kind::too_long;
   reason_ = too_long ? APPSERVER_CLOSED_LIMIT : APPSERVER_CLOSED_PROTOCOL;
   why_ = too_long ? "a message over limits.max_message"
@@ -211,7 +207,7 @@ std::size_t StreamConnection::unsent() const {
 }
 
 std::int32_t StreamConnection::send(std::uint32_t kind, std::string_view message) {
-  if (is_ending() || lingering_) return APPSERVER_GONE;
+  if (is_ending() || lingering_ || ends_output_) return APPSERVER_GONE;
   if (full_) return APPSERVER_LIMIT;
   if (kind > APPSERVER_MESSAGE_TEXT) return APPSERVER_INVALID;
   std::string& out = in_turn_ ? server_.cork_ : output();
@@ -251,13 +247,12 @@ void StreamConnection::pause(bool paused) {
 
 void StreamConnection::describe(appserver_connection_info& info) {
   const auto view = [](std::string_view text) { return appserver_str{text.data(), text.size()}; };
-  if (local_.empty()) local_ = local_name(descriptor());
   appserver_connection_info facts{};
   facts.size = std::min<std::uint32_t>(info.size, sizeof(facts));
   facts.paused = paused_ ? 1 : 0;
   facts.protocol = view(listener_->protocol);
   facts.remote = view(remote());
-  facts.local = view(local_);
+  facts.local = view(local());
   facts.listener = view(listener_->text);
   facts.bytes_in = received_;
   facts.bytes_out = sent_;
@@ -267,42 +262,32 @@ void StreamConnection::describe(appserver_connection_info& info) {
   std::memcpy(&info, &facts, facts.size);
 }
 
-bool StreamConnection::can_be_piped() const {
-  return listener_->framing == Framing::raw && !websocket_ && !server_.handler_.has_own_framing() &&
-         !is_ending();
-}
-
-void StreamConnection::pipe_to(StreamConnection& sink) {
-  pipe_to_ = sink.id_;
-  sink.piped_from_ = id_;
-  if (!in_turn_) server_.table_.schedule(*this);
-}
-
 // The hooks run outside of the turn: what they send goes out in the next one.
 void StreamConnection::check_buffer() {
   if (!full_) return;
-  if (known_ && !std::exchange(said_full_, true)) server_.handler_.on_buffer_full(id_);
+  if (known_ && !std::exchange(said_full_, true)) handler().on_buffer_full(id_);
   if (is_closed() || pending_output() > server_.limits_.send_buffer / 4) return;
   full_ = said_full_ = false;
   if (StreamConnection* const source = server_.find(piped_from_)) server_.table_.schedule(*source);
-  if (known_) server_.handler_.on_buffer_drain(id_);
+  if (known_) handler().on_buffer_drain(id_);
 }
 
 void StreamConnection::next_wait() {
   if (is_closed() || lingering_) return;
-  if (server_.sink_ && move_to_successor()) return;
+  if (server_.sink_ && !is_outbound() && move_to_successor()) return;
   if (may_close_now()) {
     reason_ = APPSERVER_CLOSED_DRAINED;
     start_closing(websocket::kGoingAway, {});
   }
   const bool framed =
-      !websocket_ && (listener_->framing != Framing::raw || server_.handler_.has_own_framing());
+      !websocket_ && (listener_->framing != Framing::raw || handler().has_own_framing());
   // Of the messages that are here the last one is answered.
   if (politely_ && answered_ && framed && input_.empty() && !has_unread_input()) {
     reason_ = APPSERVER_CLOSED_DRAINED;
     close_when_sent_ = true;
   }
   if (pending_output() > 0) wait_for_output();
+  end_tunnel_output();
   if (close_when_sent_) {
     if (pending_output() == 0) {
       linger();
@@ -344,6 +329,10 @@ void StreamConnection::on_readable() {
   }
   if (got == 0 && awaits_close()) {
     finish(reason_, why_);
+    return;
+  }
+  if (got == 0 && end_direction()) {
+    next_wait();
     return;
   }
   if (got == 0) {
@@ -396,7 +385,7 @@ void StreamConnection::move_or_stay() {
 bool StreamConnection::move_to_successor() {
   if (stays_ || is_ending() || !at_boundary()) return false;
   const bool bound_here = tls() != nullptr || pipe_to_ != 0 || piped_from_ != 0;
-  auto state = bound_here ? std::nullopt : server_.handler_.on_handover(id_);
+  auto state = bound_here ? std::nullopt : handler().on_handover(id_);
   if (!state || is_ending()) {
     stays_ = true;
     end_politely();
@@ -405,6 +394,7 @@ bool StreamConnection::move_to_successor() {
   known_ = false;
   Handed moved;
   moved.listener = listener_->text;
+  moved.ends = told_ends();
   moved.kind = websocket_ ? Handed::Kind::websocket : Handed::Kind::stream;
   if (websocket_) {
     append_owed_pong(output());
@@ -422,7 +412,7 @@ bool StreamConnection::move_to_successor() {
   // A copy: the call may end the handover and the sink with it.
   const StreamServer::Sink sink = server_.sink_;
   sink(std::move(moved));
-  server_.connection_ended();
+  server_.connection_ended(false);
   return true;
 }
 
@@ -431,6 +421,12 @@ void StreamConnection::end_politely() {
   if (websocket_) websocket_->close_at = server_.now() + server_.next_closing();
   if (in_turn_ || lingering_) return;
   set_timeout();
+}
+
+void StreamConnection::say_farewell() {
+  if (is_ending() || lingering_) return;
+  reason_ = APPSERVER_CLOSED_DRAINED;
+  close(websocket::kGoingAway);
 }
 
 void StreamConnection::cut() {
@@ -456,7 +452,7 @@ void StreamConnection::finish(std::uint32_t reason, std::string_view text) {
   reason_ = reason;
   why_ = text;
   forget();
-  server_.connection_ended();
+  server_.connection_ended(is_outbound());
 }
 
 // The plugin's part of it is over.
@@ -467,7 +463,7 @@ void StreamConnection::forget() {
   pipe_to_ = piped_from_ = 0;
   if (std::exchange(known_, false)) {
     const std::uint32_t code = websocket_ ? websocket_->peer_code : 0;
-    server_.handler_.on_close(id_, reason_, code, why_);
+    handler().on_close(id_, reason_, code, why_);
   }
   id_ = 0;
 }

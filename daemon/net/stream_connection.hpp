@@ -17,8 +17,10 @@ namespace appserver::net {
 // Owned by StreamServer, which keeps it while a wait of it is outstanding.
 class StreamConnection final : public Connection {
  public:
+  // `opener`: of one that this worker has opened, in place of the server's handler.
   StreamConnection(StreamServer& server, std::uint32_t index, Handed moved,
-                   std::shared_ptr<const StreamListener> listener);
+                   std::shared_ptr<const StreamListener> listener,
+                   std::shared_ptr<StreamHandler> opener);
 
   // The first turn, behind the handshake under TLS; `adopted`: it is a predecessor's.
   void begin(bool adopted, const std::string& state);
@@ -32,6 +34,7 @@ class StreamConnection final : public Connection {
     return close_when_sent_ || aborted_ || is_closed() || (websocket_ && websocket_->close_sent);
   }
   bool is_websocket() const { return websocket_ != nullptr; }
+  bool is_outbound() const { return opener_ != nullptr; }
 
   std::int32_t send(std::uint32_t kind, std::string_view message);
   // What a WebSocket's peer is told, and may be (websocket::may_close_with).
@@ -47,6 +50,8 @@ class StreamConnection final : public Connection {
   // Where nothing but its own turn forbids it: to the successor, if the handler lets it go.
   void move_or_stay();
   void end_politely();
+  // Of an outbound one: the worker ends.
+  void say_farewell();
   // At once, in the middle of whatever it is.
   void cut();
   void settle() override;
@@ -66,6 +71,9 @@ class StreamConnection final : public Connection {
   stream::Cut measured(std::string_view data);
   void deliver(std::string_view message, bool is_text);
   void deliver_piped(std::string_view data);
+  // The peer sends no more. Of a tunnel each direction ends by itself: false where it is none.
+  bool end_direction();
+  void end_tunnel_output();
   void refuse(const stream::Cut& cut);
   bool flush_turn();
   void check_buffer();
@@ -81,6 +89,8 @@ class StreamConnection final : public Connection {
   std::size_t unsent() const;
   bool is_full() const { return full_; }
   StreamConnection* piped_to() const;
+  StreamHandler& handler() const { return opener_ ? *opener_ : server_.handler_; }
+  void count_refused();
 
   // Of a WebSocket:
   void process_frames(std::span<char>& data);
@@ -100,6 +110,7 @@ class StreamConnection final : public Connection {
 
   StreamServer& server_;
   std::shared_ptr<const StreamListener> listener_;
+  std::shared_ptr<StreamHandler> opener_;          // null where a client has connected
   std::unique_ptr<websocket::Session> websocket_;  // null where it is none
   std::string input_;                              // read, not yet delivered
   std::size_t seen_ = 0;                           // of input_: looked at, and no whole message
@@ -107,7 +118,6 @@ class StreamConnection final : public Connection {
   appserver_connection pipe_to_ = 0;
   appserver_connection piped_from_ = 0;
   void* context_ = nullptr;
-  std::string local_;
   std::string why_;  // it is closed, for on_close
   std::uint64_t received_ = 0;
   std::uint64_t received_before_ = 0;  // when the rate of a message was last looked at
@@ -123,6 +133,10 @@ class StreamConnection final : public Connection {
   bool answered_ = false;        // something was sent in the turn at hand
   bool politely_ = false;
   bool stays_ = false;  // the handler did not let it go
+  // Of a tunnel:
+  bool input_ended_ = false;  // the peer sends no more, and the other end knows
+  bool ends_output_ = false;  // nothing is sent behind what waits
+  bool output_ended_ = false;
   bool close_when_sent_ = false;
   bool lingering_ = false;
   bool aborted_ = false;

@@ -17,6 +17,7 @@ struct StreamListener {
   bool begins_with_http = false;
   bool only_websockets = false;              // ws: any other request is refused
   std::shared_ptr<const tls::Server> tls{};  // null: none
+  bool behind_proxy = false;                 // each connection begins with a PROXY header
   bool is_udp = false;                       // no connections at all
 };
 

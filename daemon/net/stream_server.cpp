@@ -25,19 +25,27 @@ StreamServer::StreamServer(boost::asio::io_context& context, const StreamLimits&
 
 StreamServer::~StreamServer() = default;
 
-StreamConnection* StreamServer::add(Handed moved, std::shared_ptr<const StreamListener> listener) {
+StreamConnection* StreamServer::add(Handed moved, std::shared_ptr<const StreamListener> listener,
+                                    std::shared_ptr<StreamHandler> opener) {
   // The socket closes with `moved`: limits.max_connections is far below this bound.
   if (table_.is_full()) return nullptr;
+  const bool outbound = opener != nullptr;
   StreamConnection& made = table_.add([&](std::uint32_t index) {
-    return std::make_unique<StreamConnection>(*this, index, std::move(moved), std::move(listener));
+    return std::make_unique<StreamConnection>(*this, index, std::move(moved), std::move(listener),
+                                              std::move(opener));
   });
-  page_.connections.add();
+  if (outbound) {
+    ++outbound_;
+  } else {
+    page_.connections.add();
+  }
   return &made;
 }
 
 void StreamServer::serve(os::Fd connection, std::shared_ptr<const StreamListener> listener,
-                         std::unique_ptr<tls::Session> tls) {
+                         std::unique_ptr<tls::Session> tls, Ends ends) {
   Handed fresh;
+  fresh.ends = std::move(ends);
   fresh.connection = std::move(connection);
   fresh.tls = std::move(tls);
   if (StreamConnection* const made = add(std::move(fresh), std::move(listener)))
@@ -51,6 +59,14 @@ void StreamServer::open_websocket(Handed moved, std::shared_ptr<const StreamList
   moved.deflate = websocket::offers_deflate(fields.request().extensions);
   if (StreamConnection* const made = add(std::move(moved), std::move(listener)))
     made->open(request, fields.request());
+}
+
+bool StreamServer::attach(Handed opened, std::shared_ptr<const StreamListener> origin,
+                          std::shared_ptr<StreamHandler> handler) {
+  StreamConnection* const made = add(std::move(opened), std::move(origin), std::move(handler));
+  if (made == nullptr) return false;
+  made->begin(false, {});
+  return true;
 }
 
 void StreamServer::tick() {
@@ -90,16 +106,20 @@ StreamConnection* StreamServer::find(appserver_connection connection) {
   return found != nullptr && !found->is_closed() ? found : nullptr;
 }
 
-void StreamServer::connection_ended() {
+void StreamServer::connection_ended(bool outbound) {
   table_.ended();
-  page_.connections.subtract();
+  if (outbound) {
+    --outbound_;
+  } else {
+    page_.connections.subtract();
+  }
   if (on_fewer_) on_fewer_();
 }
 
 void StreamServer::hand_over(Sink sink) {
   sink_ = std::move(sink);
   table_.each([](StreamConnection& connection) {
-    connection.move_or_stay();
+    if (!connection.is_outbound()) connection.move_or_stay();
     connection.settle();
   });
 }
@@ -107,19 +127,34 @@ void StreamServer::hand_over(Sink sink) {
 void StreamServer::drain_politely() {
   polite_drain_ = true;
   sink_ = nullptr;
-  table_.each([](StreamConnection& connection) { connection.end_politely(); });
+  table_.each([](StreamConnection& connection) {
+    if (!connection.is_outbound()) connection.end_politely();
+  });
 }
 
 std::size_t StreamServer::cut() {
   std::size_t open = 0;
   table_.each([&open](const StreamConnection& connection) {
-    if (!connection.is_ending()) ++open;
+    if (!connection.is_ending() && !connection.is_outbound()) ++open;
   });
   table_.each([](StreamConnection& connection) {
-    connection.cut();
+    if (!connection.is_outbound()) connection.cut();
     connection.settle();
   });
   return open;
+}
+
+void StreamServer::close_outbound() {
+  table_.each([](StreamConnection& connection) {
+    if (connection.is_outbound()) connection.say_farewell();
+  });
+}
+
+void StreamServer::cut_outbound() {
+  table_.each([](StreamConnection& connection) {
+    if (connection.is_outbound()) connection.cut();
+    connection.settle();
+  });
 }
 
 std::int32_t StreamServer::send(appserver_connection connection, std::uint32_t kind,

@@ -1,4 +1,5 @@
-// The connections of a worker that carry messages or bytes: WebSocket, tcp, text and frame.
+// The connections of a worker that carry messages or bytes: WebSocket, tcp, text and frame. Those
+// of its clients, and outbound ones, which the worker itself has opened.
 #pragma once
 
 #include <appserver/abi/http.h>
@@ -88,16 +89,25 @@ class StreamServer final {
   StreamServer(const StreamServer&) = delete;
   StreamServer& operator=(const StreamServer&) = delete;
 
-  // Serves a connected, non-blocking stream socket.
+  // Serves a connected, non-blocking stream socket. `ends`: see Handed.
   void serve(os::Fd connection, std::shared_ptr<const StreamListener> listener,
-             std::unique_ptr<tls::Session> tls = nullptr);
+             std::unique_ptr<tls::Session> tls = nullptr, Ends ends = {});
   // Goes on with one that asks for a WebSocket, by a well-formed request (websocket/upgrade.hpp).
   void open_websocket(Handed moved, std::shared_ptr<const StreamListener> listener,
                       const appserver_http_request& request);
   // Goes on with one that a predecessor has moved.
   void adopt(Handed moved, std::shared_ptr<const StreamListener> listener);
 
-  std::size_t connections() const { return table_.count(); }
+  // Goes on with one that this worker has opened, as its client; `origin->text` is the URL.
+  // `handler` has on_connect called in here, later on_message, on_close and on_buffer_*; it lives
+  // as long as the connection. Never handed over nor drained. False: there is no room, nothing was
+  // called.
+  bool attach(Handed opened, std::shared_ptr<const StreamListener> origin,
+              std::shared_ptr<StreamHandler> handler);
+
+  // Of clients.
+  std::size_t connections() const { return table_.count() - outbound_; }
+  std::size_t outbound() const { return outbound_; }
   // Called when a connection has ended or was handed over, from within its last turn: must not
   // destroy the server.
   void on_fewer(std::function<void()> call) { on_fewer_ = std::move(call); }
@@ -114,8 +124,12 @@ class StreamServer final {
   // for kLinger; a WebSocket at a moment within close_spread at which nothing waits to be answered.
   void drain_politely();
 
-  // Ends everything at once; gives the number of connections that were open.
+  // Ends all of clients at once; gives the number of connections that were open.
   std::size_t cut();
+
+  // Ends outbound ones behind what waits to be sent, WebSockets with 1001, or at once.
+  void close_outbound();
+  void cut_outbound();
 
   // Host side of "stream/1"; see abi/stream.h.
   std::int32_t send(appserver_connection connection, std::uint32_t kind, std::string_view message);
@@ -133,8 +147,9 @@ class StreamServer final {
   StreamConnection* find(appserver_connection connection);
   // Also one whose on_close is running.
   StreamConnection* find_ending(appserver_connection connection);
-  StreamConnection* add(Handed moved, std::shared_ptr<const StreamListener> listener);
-  void connection_ended();
+  StreamConnection* add(Handed moved, std::shared_ptr<const StreamListener> listener,
+                        std::shared_ptr<StreamHandler> opener = nullptr);
+  void connection_ended(bool outbound);
   // Since the first tick, in whole ticks.
   milliseconds now() const { return now_; }
   websocket::Deflate& deflate();
@@ -155,6 +170,7 @@ class StreamServer final {
   Sink sink_;
   milliseconds now_{0};
   std::uint32_t closings_ = 0;
+  std::size_t outbound_ = 0;
   bool polite_drain_ = false;
 };
 

@@ -14,7 +14,7 @@ void StreamConnection::open(const appserver_http_request& request,
                             const websocket::UpgradeRequest& fields) {
   in_turn_ = true;
   server_.cork_.clear();
-  const auto answer = server_.handler_.on_websocket_open(id_, request);
+  const auto answer = handler().on_websocket_open(id_, request);
   if (answer.status != 0) {
     server_.page_.refused.add();
     server_.cork_ = websocket::refusal(answer.status, answer.text, server_.date_.line());
@@ -89,13 +89,13 @@ void StreamConnection::answer_ping(std::string_view payload) {
     websocket_->ping = payload;
     websocket_->owes_pong = true;
   } else {
-    websocket::append_frame(server_.cork_, websocket::Opcode::pong, payload);
+    websocket_->append(server_.cork_, websocket::Opcode::pong, payload);
   }
 }
 
 void StreamConnection::append_owed_pong(std::string& out) {
   if (!websocket_ || !std::exchange(websocket_->owes_pong, false)) return;
-  websocket::append_frame(out, websocket::Opcode::pong, websocket_->ping);
+  websocket_->append(out, websocket::Opcode::pong, websocket_->ping);
   std::string().swap(websocket_->ping);
 }
 
@@ -113,7 +113,7 @@ void StreamConnection::peer_closes(const Event& event) {
 
 void StreamConnection::fail(const Event& event) {
   if (!websocket_->close_sent) {
-    server_.page_.refused.add();
+    count_refused();
     reason_ = event.code == websocket::kTooBig ? APPSERVER_CLOSED_LIMIT : APPSERVER_CLOSED_PROTOCOL;
     why_ = event.text;
     start_closing(event.code, {});
@@ -124,7 +124,7 @@ void StreamConnection::fail(const Event& event) {
 void StreamConnection::start_closing(std::uint16_t code, std::string_view reason) {
   if (std::exchange(websocket_->close_sent, true)) return;
   websocket_->owes_pong = false;
-  websocket::append_close(in_turn_ ? server_.cork_ : output(), code, reason);
+  websocket_->append_close(in_turn_ ? server_.cork_ : output(), code, reason);
 }
 
 // Nothing of the client's waits to be answered.
@@ -166,7 +166,7 @@ void StreamConnection::on_quiet() {
   } else if (pings && !session.pinged && now - session.heard_at >= limits.ping_interval) {
     session.pinged = true;
     session.pinged_at = now;
-    websocket::append_frame(output(), websocket::Opcode::ping, {});
+    session.append(output(), websocket::Opcode::ping, {});
   }
   next_wait();
 }

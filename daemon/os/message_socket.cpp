@@ -83,7 +83,7 @@ ReceiveResult receive_packet(int socket, std::size_t limit, Packet& packet) {
   }
   packet.data.resize(static_cast<std::size_t>(got));
   if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
-    packet = {};
+    packet.data.clear();
     throw std::length_error("a message from the other process was cut");
   }
   return got == 0 && packet.fds.empty() ? ReceiveResult::closed : ReceiveResult::received;

@@ -36,7 +36,8 @@ SendResult send_packet(int socket, std::string_view data, std::span<const int> f
 
 enum class ReceiveResult { received, would_block, closed };
 
-// A message over `limit` bytes, or with more descriptors than fit, throws: its rest is lost.
+// A message over `limit` bytes, or with more descriptors than fit, throws: its rest is lost;
+// descriptors that came are in the packet then, too.
 ReceiveResult receive_packet(int socket, std::size_t limit, Packet& packet);
 
 }  // namespace appserver::os

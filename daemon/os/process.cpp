@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 #include <string_view>
 
 #include "os/error.hpp"
@@ -96,6 +97,17 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
   return result;
 }
 
+// Spawned and not yet reaped. Only the supervisor's loop spawns.
+std::set<pid_t>& own_children() {
+  static std::set<pid_t> children;
+  return children;
+}
+
+void forget(const Child& child) {
+  own_children().erase(child.pid);
+  if (::getpid() == 1) reap_strangers();
+}
+
 }  // namespace
 
 Child spawn_self(const BootState& boot, const std::vector<std::string>& arguments,
@@ -123,6 +135,7 @@ Child spawn_self(const BootState& boot, const std::vector<std::string>& argument
     throw_system_error(cause, fmt::format("pidfd_open({})", pid));
   }
   child.pidfd = Fd(static_cast<int>(pidfd));
+  own_children().insert(pid);
   return child;
 }
 
@@ -137,7 +150,26 @@ std::optional<ExitStatus> try_reap(const Child& child) {
   });
   check(result, "waitid(pid {})", child.pid);
   if (info.si_pid == 0) return std::nullopt;
+  forget(child);
   return ExitStatus{info.si_code != CLD_EXITED, info.si_status, info.si_code == CLD_DUMPED};
+}
+
+void reap_killed(const Child& child) noexcept {
+  siginfo_t info{};
+  retry_on_interrupt(
+      [&] { return ::waitid(P_PIDFD, static_cast<id_t>(child.pidfd.get()), &info, WEXITED); });
+  forget(child);
+}
+
+void reap_strangers() {
+  for (;;) {
+    siginfo_t info{};
+    const int seen =
+        retry_on_interrupt([&] { return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT); });
+    // One of ours hides those behind it, until its pidfd has told of it: then forget() looks again.
+    if (seen < 0 || info.si_pid == 0 || own_children().contains(info.si_pid)) return;
+    ::waitpid(info.si_pid, nullptr, WNOHANG);
+  }
 }
 
 std::string signal_name(int signal) {

@@ -58,6 +58,13 @@ struct ExitStatus {
 
 // Reaps the child if it has ended; a stopped one has not.
 std::optional<ExitStatus> try_reap(const Child& child);
+// Waits for the end of one that was killed: no longer than the kernel needs to end it.
+void reap_killed(const Child& child) noexcept;
+
+// Reaps the ended processes that the kernel gave to this one as the first of its PID namespace (a
+// container's). To be called after SIGCHLD. Children that were not made by spawn_self would be
+// taken for such.
+void reap_strangers();
 
 // "SIGSEGV"; "signal 77" where it has no name.
 std::string signal_name(int signal);

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "os/message_socket.hpp"
+#include "os/procfs.hpp"
 
 namespace appserver::supervisor {
 namespace {
@@ -21,19 +22,23 @@ constexpr milliseconds kAskInterval{100};
 // Who that is root's daemon's bus becomes.
 constexpr const char* kNobody = "nobody";
 
-channel::Boot boot_of_bus() {
+channel::Boot boot_of_bus(const config::Bus& config) {
   channel::Boot boot;
   boot.purpose = channel::Purpose::bus;
   boot.group.name = "bus";
-  boot.group.settings = fmt::format(R"({{"memory":{}}})", Bus::kMemory);
+  boot.group.settings = fmt::format(R"({{"memory":{}}})", config.memory.value);
   if (::geteuid() == 0) boot.group.user = kNobody;
   return boot;
 }
 
 }  // namespace
 
-Bus::Bus(const SpawnContext& context)
-    : context_(context), timer_(context.io), random_(std::random_device{}()) {}
+Bus::Bus(const SpawnContext& context, config::Bus config)
+    : context_(context),
+      config_(config),
+      timer_(context.io),
+      health_timer_(context.io),
+      random_(std::random_device{}()) {}
 
 Bus::~Bus() {
   if (process_) process_->forget();
@@ -41,6 +46,11 @@ Bus::~Bus() {
 
 void Bus::connect(const std::shared_ptr<WorkerProcess>& worker) {
   if (stopped_ || asks_too_often(worker)) return;
+  // While the bus cannot start they ask again and again: no more wait than live.
+  std::erase_if(waiting_, [&](const auto& each) {
+    const auto other = each.lock();
+    return !other || other == worker;
+  });
   waiting_.push_back(worker);
   boost::asio::post(context_.io, [this] { serve(); });
 }
@@ -61,13 +71,9 @@ void Bus::serve() {
     start();
     if (!process_) return;
   }
-  std::vector<std::shared_ptr<WorkerProcess>> workers;
   for (const auto& each : std::exchange(waiting_, {})) {
-    auto worker = each.lock();
-    if (worker && std::ranges::find(workers, worker) == workers.end())
-      workers.push_back(std::move(worker));
-  }
-  for (const auto& worker : workers) {
+    const auto worker = each.lock();
+    if (!worker) continue;
     try {
       join(*worker);
     } catch (const std::exception& error) {
@@ -92,11 +98,16 @@ void Bus::start() {
   WorkerProcess::Hooks hooks;
   hooks.message = [this](const channel::Message& message) { on_message(message); };
   hooks.gone = [this](const WorkerEnd& end) { ended(end); };
+  ++starts_;
+  aborted_.reset();
+  hung_.clear();
   try {
-    process_ = WorkerProcess::start(context_, boot_of_bus(), {}, std::move(hooks));
+    process_ = WorkerProcess::start(context_, boot_of_bus(config_), {}, std::move(hooks));
+    watch_heartbeat();
     context_.log.info("the bus runs, pid {}", process_->pid());
   } catch (const std::exception& error) {
     context_.log.error("the bus cannot be started: {}", error.what());
+    last_exit_ = fmt::format("cannot be started: {}", error.what());
     restart_later();
   }
 }
@@ -105,15 +116,63 @@ void Bus::on_message(const channel::Message& message) {
   if (message.kind == channel::Kind::ready) policy_.became_ready(std::chrono::steady_clock::now());
 }
 
+void Bus::watch_heartbeat() {
+  own_stall_.look(std::chrono::steady_clock::now());
+  health_timer_.expires_after(kHealthInterval);
+  health_timer_.async_wait([this](const error_code& error) {
+    if (error || stopped_ || !process_) return;
+    watch_heartbeat();
+    check_heartbeat();
+  });
+}
+
+void Bus::check_heartbeat() {
+  const Time now = std::chrono::steady_clock::now();
+  if (aborted_) {
+    if (now - *aborted_ >= kAbortPatience) process_->signal(SIGKILL);
+    return;
+  }
+  const milliseconds age = process_->heartbeat_age();
+  if (age < kHangTimeout || !own_stall_.is_over(now, kHangTimeout)) return;
+  // All workers wait for it: one that somebody stopped is replaced like one that hangs.
+  const bool is_stopped = os::is_stopped(process_->pid());
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(age).count();
+  hung_ = is_stopped ? fmt::format("stopped by a signal or a debugger for {} s", seconds)
+                     : fmt::format("its loop had not turned for {} s", seconds);
+  context_.log.error("the bus, pid {}, {}: it is ended and replaced", process_->pid(), hung_);
+  aborted_ = now;
+  process_->signal(is_stopped ? SIGKILL : SIGABRT);
+}
+
+std::optional<control::BusStatus> Bus::status() const {
+  if (starts_ == 0) return std::nullopt;
+  control::BusStatus status;
+  status.memory_limit_bytes = config_.memory.value;
+  status.restarts = starts_ - 1;
+  status.last_exit = last_exit_;
+  if (!process_) return status;
+  const telemetry::BusCounters& counters = process_->page().bus;
+  status.pid = process_->pid();
+  status.memory_bytes = counters.memory.get();
+  status.keys = counters.keys.get();
+  status.topics = counters.topics.get();
+  status.subscriptions = counters.subscriptions.get();
+  status.messages = counters.sent.get();
+  status.dropped = counters.dropped.get();
+  return status;
+}
+
 void Bus::ended(const WorkerEnd& end) {
   process_.reset();
+  health_timer_.cancel();
   if (stopped_) {
     timer_.cancel();
     boost::asio::post(context_.io, std::exchange(stopped_, [] {}));
     return;
   }
-  context_.log.error("the bus ended ({}); the keys and values that it kept are lost",
-                     describe_end(end, {}));
+  last_exit_ = describe_end(end, {});
+  if (!hung_.empty()) *last_exit_ += ", " + hung_;
+  context_.log.error("the bus ended ({}); the keys and values that it kept are lost", *last_exit_);
   restart_later();
 }
 
@@ -131,6 +190,7 @@ void Bus::restart_later() {
 void Bus::stop(std::function<void()> stopped) {
   stopped_ = std::move(stopped);
   waiting_.clear();
+  health_timer_.cancel();
   if (!process_) {
     boost::asio::post(context_.io, std::exchange(stopped_, [] {}));
     return;

@@ -1,13 +1,18 @@
 // The process over which workers publish and keep keys: started when the first worker asks for it,
-// restarted when it ends, told to end after the workers.
+// restarted when it ends or hangs, told to end after the workers.
 #pragma once
 
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <random>
+#include <string>
 #include <vector>
 
+#include "config/config.hpp"
+#include "control/api.hpp"
+#include "supervisor/health.hpp"
 #include "supervisor/restart_policy.hpp"
 #include "supervisor/worker_process.hpp"
 
@@ -15,10 +20,13 @@ namespace appserver::supervisor {
 
 class Bus final {
  public:
-  static constexpr std::size_t kMemory = std::size_t{64} << 20;
   static constexpr std::chrono::seconds kPatience{5};
+  // Without a turn of its loop, which holds nothing that takes long.
+  static constexpr milliseconds kHangTimeout{5'000};
+  // For the core dump of one that hangs.
+  static constexpr milliseconds kAbortPatience{2'000};
 
-  explicit Bus(const SpawnContext& context);
+  Bus(const SpawnContext& context, config::Bus config);
   Bus(const Bus&) = delete;
   Bus& operator=(const Bus&) = delete;
   ~Bus();
@@ -26,6 +34,8 @@ class Bus final {
   // Gives the worker a connection, perhaps only once the bus may start again. What it asks more
   // often than a worker would is not answered.
   void connect(const std::shared_ptr<WorkerProcess>& worker);
+  // Nothing before a worker has asked for it.
+  std::optional<control::BusStatus> status() const;
   // `stopped` is called later, once; the process is gone then.
   void stop(std::function<void()> stopped);
 
@@ -36,6 +46,8 @@ class Bus final {
   };
 
   void start();
+  void watch_heartbeat();
+  void check_heartbeat();
   void serve();
   void join(WorkerProcess& worker);
   void on_message(const channel::Message& message);
@@ -44,12 +56,19 @@ class Bus final {
   bool asks_too_often(const std::shared_ptr<WorkerProcess>& worker);
 
   const SpawnContext& context_;
+  config::Bus config_;
   RestartPolicy policy_;
   boost::asio::steady_timer timer_;
+  boost::asio::steady_timer health_timer_;
+  OwnStall own_stall_;
   std::minstd_rand random_;
   std::shared_ptr<WorkerProcess> process_;
-  std::vector<Asked> asked_;  // a while ago at most
-  std::vector<std::weak_ptr<WorkerProcess>> waiting_;
+  std::vector<Asked> asked_;                           // a while ago at most
+  std::vector<std::weak_ptr<WorkerProcess>> waiting_;  // each that lives once
+  std::optional<Time> aborted_;                        // this process, for it hung
+  std::string hung_;                                   // how; empty: it did not
+  std::uint64_t starts_ = 0;
+  std::optional<std::string> last_exit_;
   std::function<void()> stopped_;
   bool may_start_ = true;
 };

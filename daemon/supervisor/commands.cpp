@@ -66,6 +66,7 @@ control::Status Supervisor::status() {
   if (status.rollout && status.rollout->state == control::RolloutState::over)
     status.rollout.reset();
   status.notes = notes();
+  status.bus = bus_.status();
   if (rollouts_->stuck()) status.notes.push_back(*rollouts_->stuck());
   for (const auto& group : groups_) status.groups.push_back(group->status());
   return status;

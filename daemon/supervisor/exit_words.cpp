@@ -14,7 +14,9 @@ std::string describe_status(const WorkerEnd& end, const std::string& build) {
   const std::string where = end.hook == telemetry::Hook::none
                                 ? ""
                                 : fmt::format(" in {}", telemetry::to_string(end.hook));
-  const std::string what = fmt::format("{}, build {}", where, build.substr(0, 7));
+  // The bus is of no build.
+  const std::string what =
+      build.empty() ? where : fmt::format("{}, build {}", where, build.substr(0, 7));
   if (end.status.signalled) {
     return os::signal_name(end.status.code) + what + (end.status.core ? " (core dumped)" : "");
   }

@@ -364,6 +364,7 @@ void Group::on_gone(WorkerId worker, const WorkerEnd& end) {
                         (view->killed && !view->aborted && view->role != Role::current);
   const bool by_itself = stopped && !view->draining;
   if (!stopped) forget_state(worker);
+  left_nothing(worker, slot);
   const std::string words = describe_end(*view, end, process->build());
   if (expected) {
     log(Level::info, slot, process->pid(), words);

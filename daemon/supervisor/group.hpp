@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -138,6 +139,8 @@ class Group final {
   void stop_waiting(WorkerId successor, os::Fd state, const std::string& why_none);
   void stop_waiting_for(WorkerId predecessor);
   void forget_state(WorkerId left_by);
+  os::Fd what_was_left(std::uint32_t slot);
+  void left_nothing(WorkerId worker, std::uint32_t slot);
   void on_gone(WorkerId worker, const WorkerEnd& end);
   void had_outcome(std::uint32_t slot);
   void arm_timer();
@@ -198,8 +201,12 @@ class Group final {
   struct Left {
     WorkerId by = 0;
     os::Fd file;
+    unsigned given = 0;
   };
+  // So that one whose state crashes whoever gets it does not do so for ever.
+  static constexpr unsigned kMaxGiven = 2;
   std::map<std::uint32_t, Left> left_;
+  std::set<WorkerId> asked_to_leave_;
   // Handlers that come after this object is gone find it empty.
   std::shared_ptr<Group*> alive_ = std::make_shared<Group*>(this);
 };

@@ -32,14 +32,7 @@ Message ask_for_state(std::uint64_t number) {
 void Group::carry_out(const effect::Spawn& spawn) {
   WorkerProcess* predecessor = find(spawn.predecessor);
   if (predecessor == nullptr) {
-    os::Fd state;
-    const auto left = left_.find(spawn.slot);
-    try {
-      if (left != left_.end()) state = left->second.file.duplicate();
-    } catch (const std::exception& error) {
-      log(Level::warning, spawn.slot, 0, fmt::format("starts empty: {}", error.what()));
-    }
-    start_process(spawn.worker, spawn.slot, spawn.release, std::move(state));
+    start_process(spawn.worker, spawn.slot, spawn.release, what_was_left(spawn.slot));
     return;
   }
   Waiting& waiting = waiting_[spawn.worker];
@@ -58,7 +51,31 @@ void Group::carry_out(const effect::Spawn& spawn) {
 }
 
 void Group::carry_out(const effect::LeaveState& leave) {
-  if (WorkerProcess* process = find(leave.worker)) process->send(ask_for_state(0));
+  WorkerProcess* process = find(leave.worker);
+  if (process == nullptr) return;
+  asked_to_leave_.insert(leave.worker);
+  process->send(ask_for_state(0));
+}
+
+os::Fd Group::what_was_left(std::uint32_t slot) {
+  const auto left = left_.find(slot);
+  if (left == left_.end()) return {};
+  std::string why_none = "who was given the state before has not come to serve";
+  try {
+    if (++left->second.given <= kMaxGiven) return left->second.file.duplicate();
+  } catch (const std::exception& error) {
+    why_none = error.what();
+  }
+  left_.erase(left);
+  log(Level::warning, slot, 0, "starts empty: " + why_none);
+  return {};
+}
+
+// It has ended. One that does not answer is killed when its time to drain is over.
+void Group::left_nothing(WorkerId worker, std::uint32_t slot) {
+  if (asked_to_leave_.erase(worker) == 0) return;
+  log(Level::warning, slot, 0,
+      "its successor starts empty: it has ended without an answer to save_state");
 }
 
 // The waiting successor starts, with the state or without. One that was given up meanwhile is known
@@ -80,8 +97,16 @@ void Group::stop_waiting_for(WorkerId predecessor) {
   for (const auto& [successor, waiting] : waiting_) {
     if (waiting.predecessor == predecessor) successors.push_back(successor);
   }
-  for (const WorkerId successor : successors)
-    stop_waiting(successor, {}, "the worker before it has ended");
+  for (const WorkerId successor : successors) {
+    const WorkerView* view = machine_.find(successor);
+    // A SIGTERM may have been quicker than the question: then it was left unasked.
+    const auto left = view == nullptr ? left_.end() : left_.find(view->slot);
+    if (left != left_.end() && left->second.by == predecessor) {
+      stop_waiting(successor, what_was_left(view->slot), {});
+    } else {
+      stop_waiting(successor, {}, "the worker before it has ended");
+    }
+  }
 }
 
 void Group::on_state(WorkerId worker, Message& message) {
@@ -104,6 +129,7 @@ void Group::on_state(WorkerId worker, Message& message) {
   }
   // Else an answer that comes too late: its successor has started without it.
   if (message.number != 0) return;
+  asked_to_leave_.erase(worker);
   if (!why_none.empty())
     log(Level::warning, view->slot, 0, "its successor starts empty: " + why_none);
   if (file) left_.insert_or_assign(view->slot, Left{worker, std::move(file)});

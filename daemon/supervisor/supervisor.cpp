@@ -15,6 +15,7 @@
 
 #include "os/error.hpp"
 #include "os/notify.hpp"
+#include "os/process.hpp"
 #include "supervisor/state_lock.hpp"
 
 namespace appserver::supervisor {
@@ -67,6 +68,7 @@ Supervisor::Supervisor(const config::Config& config, const os::BootState& boot_s
   signals_.add(SIGINT);
   signals_.add(SIGUSR1);
   signals_.add(SIGUSR2);
+  if (::getpid() == 1) signals_.add(SIGCHLD);
   // It became writable in between, and nobody keeps a second daemon away yet.
   if (!archive_.lock && archive_.unwritable.empty()) archive_.mend();
   report_archive_problems();
@@ -218,6 +220,9 @@ void Supervisor::on_signal(int number) {
     case SIGINT:
       begin_stop(true, "SIGINT");
       break;
+    case SIGCHLD:
+      os::reap_strangers();
+      break;
     case SIGUSR1:
       log_.info("SIGUSR1: the log goes to stderr or the journal; there is no file to reopen");
       break;
@@ -349,6 +354,7 @@ std::vector<std::string> Supervisor::notes() const {
   std::vector<std::string> result;
   if (!state_note_.empty()) result.push_back(state_note_);
   result.insert(result.end(), notes_.begin(), notes_.end());
+  add_tls_warnings(result);
   if (!record_note_.empty()) result.push_back("history: " + record_note_);
   return result;
 }

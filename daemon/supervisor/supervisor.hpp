@@ -61,6 +61,7 @@ class Supervisor final : public control::Commands {
   void feed_watchdog();
   void watch_folder();
   void watch_certificates();
+  void add_tls_warnings(std::vector<std::string>& notes) const;
   void group_changed();
   void group_stopped(const std::string& group);
   void crashed(control::CrashRecord record, std::shared_ptr<WorkerProcess> process);
@@ -80,7 +81,7 @@ class Supervisor final : public control::Commands {
   boost::asio::io_context io_{1};
   telemetry::Log log_;
   SpawnContext context_;
-  Bus bus_{context_};
+  Bus bus_{context_, config_.daemon.bus};
   // Before the archive and the groups: where another daemon has the socket, nothing is touched.
   std::unique_ptr<control::Server> control_;
   Archive archive_;

@@ -1,6 +1,8 @@
 // The certificates of the groups, as the Supervisor brings them about.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "supervisor/supervisor.hpp"
 
 namespace appserver::supervisor {
@@ -10,6 +12,18 @@ namespace {
 std::string subject(const std::string& group) { return group + ": tls: "; }
 
 }  // namespace
+
+// They are so as long as the certificates are in use, whatever rollouts come and go.
+void Supervisor::add_tls_warnings(std::vector<std::string>& notes) const {
+  for (const auto& group : groups_) {
+    const TlsMaterialPtr material = group->tls_of(*group->release());
+    if (!material) continue;
+    for (const auto& warning : material->warnings) {
+      std::string note = subject(group->name()) + warning;
+      if (std::ranges::find(notes, note) == notes.end()) notes.push_back(std::move(note));
+    }
+  }
+}
 
 void Supervisor::watch_certificates() {
   TlsRenewal::Hooks hooks;
@@ -27,10 +41,8 @@ void Supervisor::watch_certificates() {
     if (group == nullptr || group->release()->config.tls != before.tls) return;
     forget_notes(subject(before.group));
     log_.info("{}: its certificates have changed; new connections get them", before.group);
-    for (const auto& warning : material->warnings) {
-      notes_.push_back(subject(before.group) + warning);
-      log_.warning("{}", notes_.back());
-    }
+    for (const auto& warning : material->warnings)
+      log_.warning("{}{}", subject(before.group), warning);
     group->renew_tls(before.tls, std::move(material));
   };
   hooks.refused = [this](const TlsRenewal::InUse& before, const std::string& why) {

@@ -24,6 +24,7 @@ std::string needs_restart(const config::Daemon& running, const config::Daemon& w
   compare("control.socket", running.control_socket == wanted.control_socket);
   compare("state_dir", running.state_dir == wanted.state_dir);
   compare("plugins", running.plugins == wanted.plugins);
+  compare("bus", running.bus == wanted.bus);
   compare("log", running.log == wanted.log);
   return result;
 }

@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -89,12 +88,12 @@ WorkerProcess::WorkerProcess(const SpawnContext& context, const channel::Boot& b
       patience_(context.io) {}
 
 WorkerProcess::~WorkerProcess() {
+  forget_queued();
+  close_elsewhere(channel_);
+  close_elsewhere(log_);
   if (child_.pid == 0 || reaped_) return;
   os::send_signal(child_, SIGKILL);
-  // The process is ours and dying: this takes no longer than the kernel needs to end it.
-  siginfo_t info{};
-  os::retry_on_interrupt(
-      [&] { return ::waitid(P_PIDFD, static_cast<id_t>(child_.pidfd.get()), &info, WEXITED); });
+  os::reap_killed(child_);
 }
 
 void WorkerProcess::launch(const channel::Boot& boot, const std::vector<int>& listeners) {
@@ -164,14 +163,22 @@ bool WorkerProcess::read_channel() {
       if (result == os::ReceiveResult::would_block) return true;
       if (result == os::ReceiveResult::closed) return false;
     } catch (const std::exception& error) {
+      close_elsewhere(message.fds);
       distrust(error.what());
       return false;
     }
     if (message.fds.size() > (message.kind == Kind::state ? 1U : 0U)) {
+      close_elsewhere(message.fds);
       distrust("a descriptor on the channel");
       return false;
     }
+    // Asked of the kernel alone: fstat(2) may wait for a file system in user space.
+    if (!message.fds.empty() && ::fcntl(message.fds.front().get(), F_GET_SEALS) < 0) {
+      close_elsewhere(message.fds);
+      message.text = "what it left is no memory file";
+    }
     take_message(message);
+    close_elsewhere(message.fds);
   }
   return true;
 }
@@ -206,10 +213,12 @@ bool WorkerProcess::read_log() {
       if (result == os::ReceiveResult::would_block) break;
       if (result == os::ReceiveResult::closed) return false;
     } catch (const std::exception& error) {
+      close_elsewhere(packet.fds);
       distrust(error.what());
       return false;
     }
     if (!packet.fds.empty()) {
+      close_elsewhere(packet.fds);
       distrust("a descriptor on the log socket");
       return false;
     }
@@ -254,6 +263,28 @@ void WorkerProcess::write_log(telemetry::Level level, std::string_view text) {
   const telemetry::Origin origin{group_, static_cast<int>(slot_), child_.pid,
                                  std::string_view(build_).substr(0, 12)};
   context_.log.write(level, origin, text);
+}
+
+void WorkerProcess::close_elsewhere(os::Fd fd) {
+  if (context_.closer->close(std::move(fd))) return;
+  write_log(telemetry::Level::error,
+            "a descriptor that came from it stays open: those before it cannot be closed, each "
+            "close(2) waits; a restart of appserverd frees them");
+}
+
+void WorkerProcess::close_elsewhere(std::vector<os::Fd>& fds) {
+  for (os::Fd& fd : fds) close_elsewhere(std::move(fd));
+  fds.clear();
+}
+
+// What is in its queue and was not read goes with it.
+void WorkerProcess::close_elsewhere(Descriptor& descriptor) {
+  if (descriptor.is_open()) close_elsewhere(os::Fd(descriptor.release()));
+}
+
+void WorkerProcess::forget_queued() {
+  for (Queued& each : queued_) close_elsewhere(each.fds);
+  queued_.clear();
 }
 
 void WorkerProcess::distrust(const std::string& why) {
@@ -311,12 +342,13 @@ void WorkerProcess::send_queued() {
     std::vector<int> fds;
     for (const os::Fd& fd : queued_.front().fds) fds.push_back(fd.get());
     if (!send_now(queued_.front().message, fds)) return wait_to_send();
+    close_elsewhere(queued_.front().fds);
     queued_.pop_front();
   }
 }
 
 void WorkerProcess::give_up_sending(const std::string& why) {
-  queued_.clear();
+  forget_queued();
   patience_.cancel();
   write_log(telemetry::Level::error, "killed: " + why);
   signal(SIGKILL);
@@ -362,10 +394,10 @@ void WorkerProcess::ended() {
   end_.hook = page_.hook.load(std::memory_order_relaxed);
   error_code ignored;
   exit_.close(ignored);
-  channel_.close(ignored);
-  queued_.clear();
+  close_elsewhere(channel_);
+  forget_queued();
   patience_.cancel();
-  log_.close(ignored);
+  close_elsewhere(log_);
   output_.close(ignored);
   // The hooks may hold the last reference to what owns us.
   const Hooks hooks = std::exchange(hooks_, {});

@@ -14,6 +14,7 @@
 
 #include "channel/boot.hpp"
 #include "channel/message.hpp"
+#include "os/closer.hpp"
 #include "os/memfd.hpp"
 #include "os/process.hpp"
 #include "supervisor/exit_words.hpp"
@@ -32,6 +33,8 @@ struct SpawnContext {
   telemetry::Log& log;
   // A worker asks for a connection to the bus.
   std::function<void(const std::shared_ptr<WorkerProcess>&)> want_bus = {};
+  // Of what came from workers, and of sockets in whose queue such may be.
+  std::shared_ptr<os::Closer> closer = std::make_shared<os::Closer>();
 };
 
 // Everything that comes from the process is taken as hostile: bounded, checked, and on the first
@@ -92,6 +95,10 @@ class WorkerProcess final : public std::enable_shared_from_this<WorkerProcess> {
   void take_output(std::string_view line);
   void report_lost_lines();
   void write_log(telemetry::Level level, std::string_view text);
+  void close_elsewhere(os::Fd fd);
+  void close_elsewhere(std::vector<os::Fd>& fds);
+  void close_elsewhere(Descriptor& descriptor);
+  void forget_queued();
   void distrust(const std::string& why);
   bool send_now(const channel::Message& message, const std::vector<int>& fds);
   void wait_to_send();

@@ -143,6 +143,16 @@ struct CrashNote {
   std::array<Module, kModules> module{};
 };
 
+// What the process of the bus says of itself, a while ago at most.
+struct BusCounters {
+  Counter memory;  // bytes of keys, values and messages that wait
+  Counter keys;
+  Counter topics;
+  Counter subscriptions;
+  Counter sent;     // messages, once for each subscriber
+  Counter dropped;  // for a subscriber that was too slow
+};
+
 struct WorkerPage {
   static constexpr std::size_t kMetrics = 64;
 
@@ -165,6 +175,7 @@ struct WorkerPage {
   LatencyHistogram latency;  // from a whole request to the end of its answer, queued for the client
   CrashNote crash;
   std::array<Metric, kMetrics> metrics;
+  BusCounters bus;  // of the process of the bus alone
 
   static WorkerPage& create_in(std::span<std::byte> memory) {
     return *new (memory.data()) WorkerPage;

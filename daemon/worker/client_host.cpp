@@ -17,17 +17,6 @@ namespace {
 
 namespace client = net::client;
 
-std::string string_of(appserver_str str) {
-  return str.size == 0 ? std::string() : std::string(str.data, str.size);
-}
-
-// A day: far beyond what a call may need, and far from overflowing a clock.
-constexpr std::uint64_t kLongestMs = std::uint64_t{1000} * 60 * 60 * 24;
-
-void set_time(client::milliseconds& time, std::uint64_t wanted) {
-  if (wanted != 0) time = client::milliseconds(std::min(wanted, kLongestMs));
-}
-
 client::HttpRequest to_request(const appserver_client_request& given) {
   // An older plugin's may be shorter.
   appserver_client_request raw{};

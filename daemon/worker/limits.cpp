@@ -17,11 +17,15 @@ std::uint32_t affordable_connections(std::uint32_t wanted) {
       std::min<rlim_t>(wanted, (files.rlim_cur - kOwnDescriptors) / 2));
 }
 
-net::HttpLimits to_limits(const config::Limits& limits) {
+net::HttpLimits to_limits(const config::Group& group) {
+  const config::Limits& limits = group.limits;
+  const config::Compress& compress = group.compress;
   net::HttpLimits result;
   result.request.max_body = limits.max_body.value;
   result.header_timeout = limits.header_timeout;
   result.idle_timeout = limits.idle_timeout;
+  result.compression = {compress.enabled, compress.types, compress.min_size.value,
+                        static_cast<int>(compress.level)};
   return result;
 }
 

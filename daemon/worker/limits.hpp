@@ -14,7 +14,7 @@ namespace appserver::worker {
 // free.
 std::uint32_t affordable_connections(std::uint32_t wanted);
 
-net::HttpLimits to_limits(const config::Limits& limits);
+net::HttpLimits to_limits(const config::Group& group);
 net::StreamLimits to_stream_limits(const config::Limits& limits, const config::Reload& reload);
 
 }  // namespace appserver::worker

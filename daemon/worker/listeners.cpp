@@ -14,9 +14,11 @@ net::stream::Framing framing_of(std::string_view scheme) {
 }
 
 // `scheme`: what is spoken, within TLS or without.
-Listeners::Listener make_listener(const std::string& text, std::string_view scheme, Tls tls) {
+Listeners::Listener make_listener(const config::Group& group, const std::string& text,
+                                  std::string_view scheme, Tls tls) {
   net::StreamListener listener{text, std::string(scheme), framing_of(scheme)};
   listener.tls = std::move(tls);
+  listener.behind_proxy = group.proxy_protocol.enabled;
   listener.only_websockets = scheme == "ws";
   listener.is_udp = scheme == "udp";
   listener.begins_with_http = scheme == "http" || listener.only_websockets;
@@ -26,9 +28,9 @@ Listeners::Listener make_listener(const std::string& text, std::string_view sche
 
 }  // namespace
 
-Listeners::Listeners(const config::Group& group, const Tls& tls) : group_(group) {
+Listeners::Listeners(const config::Group& group, const Tls& tls) : group_(group), tls_(tls) {
   for (const config::Listen& listen : group.listen) {
-    by_text_.emplace(listen.text, make_listener(listen.text, listen.plain_scheme(),
+    by_text_.emplace(listen.text, make_listener(group, listen.text, listen.plain_scheme(),
                                                 listen.is_tls() ? tls : nullptr));
   }
 }
@@ -45,7 +47,10 @@ Listeners::Listener Listeners::of_handed(const std::string& text) const {
   if (text.empty()) return nullptr;
   const auto known = by_text_.find(text);
   if (known != by_text_.end()) return known->second;
-  return make_listener(text, std::string_view(text).substr(0, text.find("://")), nullptr);
+  config::Listen gone;
+  gone.scheme = text.substr(0, text.find("://"));
+  if (gone.is_tls() && tls_ == nullptr) return nullptr;
+  return make_listener(group_, text, gone.plain_scheme(), gone.is_tls() ? tls_ : nullptr);
 }
 
 }  // namespace appserver::worker

@@ -24,11 +24,13 @@ class Listeners final {
   // sockets alone.
   std::vector<Listener> of_sockets(bool lent) const;
   // By the configuration's text, for a connection that a predecessor has moved; it may have come in
-  // at an address that this release does not listen on any more. Null for an empty text.
+  // at an address that this release does not listen on any more. Null for an empty text, and for an
+  // address of TLS where the group has none any more.
   Listener of_handed(const std::string& text) const;
 
  private:
   const config::Group& group_;
+  const std::shared_ptr<const net::tls::Server> tls_;
   std::map<std::string, Listener, std::less<>> by_text_;
 };
 

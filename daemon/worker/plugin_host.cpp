@@ -97,6 +97,7 @@ void PluginHost::self_check() {
 void PluginHost::start(net::HttpServer& server, net::StreamServer& streams) {
   server_ = &server;
   streams_.start(streams);
+  connects_.start(streams);
   create();
   if (plugin_.on_worker_start == nullptr) return lifecycle_.forget_inherited();
   std::int32_t result = APPSERVER_OK;
@@ -117,6 +118,7 @@ void PluginHost::kept() {
 }
 
 void PluginHost::stop() {
+  connects_.stop();
   if (plugin_.on_worker_stop != nullptr) {
     const InHook in_hook(page_, Hook::on_worker_stop);
     plugin_.on_worker_stop(self_);
@@ -125,6 +127,7 @@ void PluginHost::stop() {
 }
 
 void PluginHost::destroy() {
+  connects_.stop();
   ended_ = true;
   timers_.clear();
   fds_.stop();

@@ -22,6 +22,7 @@
 #include "telemetry/worker_page.hpp"
 #include "worker/bus_host.hpp"
 #include "worker/client_host.hpp"
+#include "worker/connect_host.hpp"
 #include "worker/fd_host.hpp"
 #include "worker/lifecycle_host.hpp"
 #include "worker/settings.hpp"
@@ -68,7 +69,8 @@ class PluginHost final : public net::RequestHandler {
   // create and on_worker_start. Throws std::runtime_error with the plugin's own reason.
   void start(net::HttpServer& server, net::StreamServer& streams);
   void kept();
-  // on_worker_stop and destroy; no timer or posted call runs afterwards.
+  // What is open to others is cut; on_worker_stop and destroy; no timer or posted call runs
+  // afterwards.
   void stop();
 
   StreamHost& streams() { return streams_; }
@@ -77,6 +79,7 @@ class PluginHost final : public net::RequestHandler {
   UdpHost& datagrams() { return datagrams_; }
   BusHost& bus() { return bus_; }
   ClientHost& client() { return client_; }
+  ConnectHost& connects() { return connects_; }
 
   // For the hosts of extensions.
   void* self() const { return self_; }
@@ -170,6 +173,7 @@ class PluginHost final : public net::RequestHandler {
   UdpHost datagrams_{*this};
   BusHost bus_{context_, *this};
   ClientHost client_{*this, context_};
+  ConnectHost connects_{*this, context_};
   void* self_ = nullptr;
   std::string error_;
   std::thread::id loop_thread_ = std::this_thread::get_id();

@@ -52,9 +52,13 @@ Worker::Worker(const channel::Boot& boot, os::Fd channel_socket, Message boot_me
       log_(std::move(boot_message.fds[channel::kBootLog]), boot.log_level, page_),
       host_(context_, boot, page_, log_),
       max_connections_(affordable_connections(boot.group.limits.max_connections)),
-      server_(context_, to_limits(boot.group.limits), host_, page_),
+      server_(context_, to_limits(boot.group), host_, page_),
       streams_(context_, to_stream_limits(boot.group.limits, boot.group.reload), host_.streams(),
                page_),
+      gate_(context_, boot.group.proxy_protocol.from, boot.group.limits.header_timeout, page_,
+            {[this](Handed fresh, const auto& listener) { begin(std::move(fresh), listener); },
+             [this](const std::string& what) { log_.write(config::LogLevel::warning, what); },
+             [this] { connection_ended(); }}),
       tls_(take_tls(boot.group.tls, boot_message)),
       datagrams_(context_, boot.group.limits.max_message.value, host_.datagrams(), page_,
                  [this](const std::string& what) { complain(what); }),
@@ -253,14 +257,11 @@ void Worker::add_listeners(std::uint32_t slot, std::vector<os::Fd> sockets) {
     }
     const auto accepted = [this, listener = std::move(listener)](os::Fd connection) {
       page_.accepted.add();
-      Handed fresh{std::move(connection)};
-      try {
-        if (listener) fresh.tls = accept_tls(*listener, fresh.connection.get());
-      } catch (const std::exception& error) {
-        complain(fmt::format("{}; a connection is closed", error.what()));
-        return;
+      if (listener && listener->behind_proxy) {
+        gate_.accept(std::move(connection), listener);
+      } else {
+        begin(Handed{std::move(connection)}, listener);
       }
-      serve(std::move(fresh), listener);
     };
     acceptors_[slot].push_back(std::make_unique<net::Acceptor>(
         context_, std::move(sockets[i]),
@@ -277,19 +278,37 @@ void Worker::complain(const std::string& what) {
 }
 
 // Null: of a listener of nobody.
+void Worker::begin(Handed fresh, const std::shared_ptr<const net::StreamListener>& listener) {
+  try {
+    if (listener) fresh.tls = accept_tls(*listener, fresh.connection.get());
+  } catch (const std::exception& error) {
+    complain(fmt::format("{}; a connection is closed", error.what()));
+    return;
+  }
+  serve(std::move(fresh), listener);
+}
+
 void Worker::serve(Handed fresh, const std::shared_ptr<const net::StreamListener>& listener) {
   if (listener == nullptr || listener->begins_with_http) {
     server_.serve(std::move(fresh.connection), std::move(fresh.received),
-                  host_.speaks_streams() ? listener : nullptr, std::move(fresh.tls));
+                  host_.speaks_streams() ? listener : nullptr, std::move(fresh.tls),
+                  std::move(fresh.ends));
   } else {
-    streams_.serve(std::move(fresh.connection), listener, std::move(fresh.tls));
+    streams_.serve(std::move(fresh.connection), listener, std::move(fresh.tls),
+                   std::move(fresh.ends));
   }
 }
 
 void Worker::go_on_with(Handed handed) {
   Listeners::Listener listener = listeners_.of_handed(handed.listener);
   const bool opens_only = listener != nullptr && listener->only_websockets;
-  if (handed.kind == Handed::Kind::http) {
+  if (handed.kind == Handed::Kind::begun) {
+    if (listener == nullptr) return;
+    const bool by_http = listener->begins_with_http && !opens_only;
+    if (by_http ? host_.speaks_http() : host_.speaks_streams()) {
+      gate_.go_on(std::move(handed), std::move(listener));
+    }
+  } else if (handed.kind == Handed::Kind::http) {
     if (host_.speaks_http() || opens_only) serve(std::move(handed), listener);
   } else if (host_.speaks_streams() && listener != nullptr) {
     streams_.adopt(std::move(handed), std::move(listener));
@@ -322,6 +341,7 @@ void Worker::tick() {
                          static_cast<std::uint64_t>(now.tv_nsec));
   server_.tick();
   streams_.tick();
+  gate_.tick();
   datagrams_.tick();
   tick_.expires_after(net::TimerWheel::kTick);
   tick_.async_wait([this](const error_code& error) {

@@ -19,6 +19,7 @@
 #include "net/acceptor.hpp"
 #include "net/datagram_server.hpp"
 #include "net/http_server.hpp"
+#include "net/proxy_gate.hpp"
 #include "net/stream_server.hpp"
 #include "telemetry/worker_page.hpp"
 #include "worker/handover.hpp"
@@ -49,10 +50,13 @@ class Worker final {
   void on_channel();
   void handle(channel::Message message);
   void add_listeners(std::uint32_t slot, std::vector<os::Fd> sockets);
+  void begin(Handed fresh, const std::shared_ptr<const net::StreamListener>& listener);
   void serve(Handed fresh, const std::shared_ptr<const net::StreamListener>& listener);
   void go_on_with(Handed handed);
   bool has_room() const { return connections() < max_connections_; }
-  std::size_t connections() const { return server_.connections() + streams_.connections(); }
+  std::size_t connections() const {
+    return server_.connections() + streams_.connections() + gate_.connections();
+  }
   void connection_ended();
   void complain(const std::string& what);
   void check_plugin();
@@ -66,6 +70,7 @@ class Worker final {
   void send_state(std::uint64_t number);
   void deadline_reached();
   void check_drained();
+  bool outbound_is_closed();
   void finish();
   void tick();
   void watch_termination();
@@ -79,6 +84,7 @@ class Worker final {
   std::uint32_t max_connections_;
   net::HttpServer server_;
   net::StreamServer streams_;
+  net::ProxyGate gate_;
   std::shared_ptr<net::tls::Server> tls_;  // null without TLS
   net::DatagramServer datagrams_;
   const Listeners listeners_{boot_.group, tls_};
@@ -86,6 +92,7 @@ class Worker final {
   Descriptor terminated_;
   boost::asio::steady_timer tick_{context_};
   boost::asio::steady_timer deadline_{context_};
+  boost::asio::steady_timer farewell_{context_};  // of outbound connections
   std::map<std::uint32_t, std::vector<std::unique_ptr<net::Acceptor>>> acceptors_;
   std::set<std::uint32_t> slots_;  // whose sockets are here
   std::unique_ptr<HandoverSender> sender_;
@@ -96,6 +103,8 @@ class Worker final {
   bool draining_ = false;
   bool leaves_state_ = false;  // right before its end, to the slot's next worker
   bool check_posted_ = false;
+  bool says_farewell_ = false;
+  bool said_farewell_ = false;
   bool cut_off_ = false;
   bool finished_ = false;
 };

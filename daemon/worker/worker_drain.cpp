@@ -39,6 +39,7 @@ void Worker::drain(milliseconds timeout, os::Fd successor) {
     drain_to(std::move(successor));
   } else if (!again) {
     stop_accepting_all(serving_);
+    gate_.drain_politely();
     server_.drain_politely();
     streams_.drain_politely();
   }
@@ -52,11 +53,13 @@ void Worker::drain_to(os::Fd successor) {
       context_, std::move(successor), [this](std::deque<Handed> left) {
         log_.write(config::LogLevel::warning,
                    "the successor is gone; draining without handing over");
+        gate_.drain_politely();
         server_.drain_politely();
         streams_.drain_politely();
         for (Handed& handed : left) go_on_with(std::move(handed));
       });
   sender_->on_empty([this] { check_drained(); });
+  gate_.hand_over([this](Handed handed) { sender_->send(std::move(handed)); });
   server_.hand_over([this](Handed handed) { sender_->send(std::move(handed)); });
   streams_.hand_over([this](Handed handed) { sender_->send(std::move(handed)); });
 }
@@ -64,6 +67,7 @@ void Worker::drain_to(os::Fd successor) {
 void Worker::deadline_reached() {
   receivers_.clear();
   if (sender_) cut_ += sender_->cut();
+  gate_.cut();
   cut_ += server_.cut();
   cut_ += streams_.cut();
   cut_off_ = true;
@@ -77,8 +81,23 @@ void Worker::check_drained() {
     check_posted_ = false;
     const bool sent = !sender_ || sender_->empty();
     const bool answered = datagrams_.held() == 0 || cut_off_;
-    if (connections() == 0 && sent && answered && receivers_.empty() && !finished_) finish();
+    const bool served = connections() == 0 && sent && answered && receivers_.empty();
+    if (served && !finished_ && outbound_is_closed()) finish();
   });
+}
+
+// They do not keep a worker alive, but have a moment to be closed as their protocol has it.
+bool Worker::outbound_is_closed() {
+  host_.connects().close();
+  if (streams_.outbound() == 0 || cut_off_ || said_farewell_) return true;
+  if (std::exchange(says_farewell_, true)) return false;
+  farewell_.expires_after(net::StreamServer::kLinger);
+  farewell_.async_wait([this](const error_code& error) {
+    if (error) return;
+    said_farewell_ = true;
+    check_drained();
+  });
+  return false;
 }
 
 void Worker::finish() {

@@ -16,20 +16,21 @@ constexpr std::size_t kMostKept = 16;
 
 }  // namespace
 
-std::shared_ptr<const tls::ClientContext> Authorities::context(const std::string& file) {
+std::shared_ptr<const tls::ClientContext> Authorities::context(const std::string& file,
+                                                               const std::string& alpn) {
   std::error_code none;
   const auto changed = file.empty() ? std::filesystem::file_time_type{}
                                     : std::filesystem::last_write_time(file, none);
-  const auto found = read_.find(file);
+  const auto found = read_.find({file, alpn});
   if (!none && found != read_.end() && found->second.changed == changed)
     return found->second.context;
   try {
     tls::ClientRules rules;
-    rules.alpn = {"http/1.1"};
+    if (!alpn.empty()) rules.alpn = {alpn};
     if (!file.empty()) rules.authorities = os::read_file(file, kMaxFile);
     auto made = std::make_shared<const tls::ClientContext>(rules);
     if (read_.size() >= kMostKept) read_.clear();
-    read_[file] = {changed, made};
+    read_[{file, alpn}] = {changed, made};
     return made;
   } catch (const std::exception& error) {
     throw CallError(Failure::tls, fmt::format("ca_file {}: {}", file, error.what()));

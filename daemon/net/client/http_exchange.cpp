@@ -4,8 +4,15 @@
 
 #include <algorithm>
 #include <appserver/detail/text.hpp>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/http.hpp>
+#include <exception>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -146,29 +153,86 @@ Work<Answer> Reader::answer() {
   bad_response("too many interim answers");
 }
 
+Work<Answer> read_answer(Transport& transport, bool is_head, std::size_t max_body) {
+  Reader reader(transport, is_head, max_body);
+  std::string why = co_await reader.first_byte();
+  if (why.empty()) co_return co_await reader.answer();
+  Answer none;
+  none.unanswered = true;
+  none.why = std::move(why);
+  co_return none;
+}
+
+// The request on its way, beside what reads the answer.
+class Sending final : public std::enable_shared_from_this<Sending> {
+ public:
+  explicit Sending(const Executor& executor) : over_(executor) {
+    over_.expires_at(Clock::time_point::max());
+  }
+
+  // All must stay until it is over.
+  void begin(Transport& transport, std::string_view head, std::string_view body) {
+    boost::asio::co_spawn(over_.get_executor(), send(shared_from_this(), transport, head, body),
+                          [self = shared_from_this()](const std::exception_ptr& error) {
+                            self->is_over_ = true;
+                            self->over_.cancel();
+                            self->note(error);
+                          });
+  }
+  // Nothing of the request is touched any more.
+  bool sent_all() const { return sent_all_; }
+  // Why not all of it was sent.
+  const std::string& why() const { return why_; }
+  Work<> end() {
+    while (!is_over_)
+      co_await over_.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable_t<Executor>{}));
+  }
+
+ private:
+  static Work<> send(std::shared_ptr<Sending> self, Transport& transport, std::string_view head,
+                     std::string_view body) {
+    co_await transport.write(head);
+    co_await transport.write(body, Transport::Turns::reader_first);
+    // Not by the handler: an answer may be read before that has its turn.
+    self->sent_all_ = true;
+  }
+  void note(const std::exception_ptr& error) {
+    try {
+      if (error) std::rethrow_exception(error);
+    } catch (const CallError& failed) {
+      why_ = failed.what();
+    }
+  }
+
+  boost::asio::basic_waitable_timer<Clock, boost::asio::wait_traits<Clock>, Executor> over_;
+  bool sent_all_ = false;
+  bool is_over_ = false;
+  std::string why_;
+};
+
 }  // namespace
 
 Work<Answer> exchange(Transport& transport, std::string_view head, std::string_view body,
                       bool is_head, std::size_t max_body) {
-  std::string unsent;
+  const auto sending = std::make_shared<Sending>(co_await boost::asio::this_coro::executor);
+  sending->begin(transport, head, body);
+  std::optional<Answer> answer;
+  std::exception_ptr failed;
   try {
-    co_await transport.write(head);
-    co_await transport.write(body);
-  } catch (const CallError& error) {
-    // It may have answered before it stopped reading.
-    unsent = error.what();
+    answer = co_await read_answer(transport, is_head, max_body);
+  } catch (...) {
+    failed = std::current_exception();
   }
-  Reader reader(transport, is_head, max_body);
-  const std::string why = co_await reader.first_byte();
-  if (!why.empty()) {
-    Answer none;
-    none.unanswered = true;
-    none.why = unsent.empty() ? why : unsent;
-    co_return none;
+  // An answer that comes before the whole request is the answer: a server that refuses it need not
+  // read the rest (RFC 9112, section 9.5).
+  if (!sending->sent_all()) {
+    transport.close();
+    co_await sending->end();
   }
-  Answer answer = co_await reader.answer();
-  if (!unsent.empty()) answer.keep_alive = false;
-  co_return answer;
+  if (failed) std::rethrow_exception(failed);
+  if (!sending->sent_all()) answer->keep_alive = false;
+  if (answer->unanswered && !sending->why().empty()) answer->why = sending->why();
+  co_return std::move(*answer);
 }
 
 }  // namespace appserver::net::client

@@ -8,6 +8,7 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cctype>
@@ -174,8 +175,14 @@ Work<std::size_t> Transport::read_some(std::span<char> into) {
   }
 }
 
-Work<> Transport::write(std::string_view data) {
+bool Transport::has_come() {
+  char next = 0;
+  return ::recv(socket_.native_handle(), &next, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+}
+
+Work<> Transport::write(std::string_view data, Turns turns) {
   while (!data.empty()) {
+    if (turns == Turns::reader_first && !closed_ && has_come()) co_await asio::post(kAwait);
     if (closed_) throw CallError(Failure::lost, "cancelled");
     bool for_input = false;
     std::size_t put = 0;
@@ -234,10 +241,10 @@ void Transport::close() {
   socket_.close(ignored);
 }
 
-os::Fd Transport::release() {
+Transport::Released Transport::release() {
   stop_watching();
   closed_ = true;
-  return os::Fd(socket_.release());
+  return {os::Fd(socket_.release()), std::move(tls_)};
 }
 
 }  // namespace appserver::net::client

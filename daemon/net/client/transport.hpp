@@ -48,8 +48,10 @@ class Transport final {
 
   // 0: the regular end. Throws CallError.
   Work<std::size_t> read_some(std::span<char> into);
-  // All of it. Throws CallError.
-  Work<> write(std::string_view data);
+  // All of it. Throws CallError. Others may read meanwhile; `reader_first`: what has come is read
+  // before more is written, since a write that fails may take it along.
+  enum class Turns { any, reader_first };
+  Work<> write(std::string_view data, Turns turns = Turns::any);
 
   // Nothing has come, and the peer has not ended it: fit for the next request.
   bool is_quiet();
@@ -59,12 +61,17 @@ class Transport final {
 
   // Ends what waits.
   void close();
-  // The connected socket, non-blocking, without what TLS holds; for use elsewhere.
-  os::Fd release();
+  // The connected socket, non-blocking, and the TLS on it, null without; for use elsewhere.
+  struct Released {
+    os::Fd socket;
+    std::unique_ptr<tls::Session> tls;
+  };
+  Released release();
 
  private:
   Work<std::string> try_address(const Endpoint& address, Clock::duration share);
   Work<> wait(bool for_input);
+  bool has_come();
 
   boost::asio::io_context& context_;
   boost::asio::basic_stream_socket<boost::asio::generic::stream_protocol, Executor> socket_;

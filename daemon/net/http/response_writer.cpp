@@ -4,22 +4,12 @@
 #include <charconv>
 #include <cstring>
 
+#include "net/http/fields.hpp"
 #include "net/http/grammar.hpp"
 
 namespace appserver::net::http {
 
 namespace {
-
-std::string_view to_view(const appserver_str& text) {
-  return text.size == 0 ? std::string_view() : std::string_view(text.data, text.size);
-}
-
-// Elements may be larger than our appserver_header when the plugin was built with a newer SDK.
-const appserver_header& header_at(const appserver_http_response& response, std::uint32_t index) {
-  const auto* bytes = reinterpret_cast<const char*>(response.headers);
-  return *reinterpret_cast<const appserver_header*>(bytes +
-                                                    std::size_t{index} * response.header_stride);
-}
 
 bool is_reserved(std::string_view name) {
   // Lengths first: almost no header of an answer is compared byte by byte.
@@ -78,14 +68,62 @@ void append_connection(std::string& out, unsigned version, bool keep_alive) {
   }
 }
 
+void append_header(std::string& out, std::string_view name, std::string_view value,
+                   std::string_view before = {}, std::string_view after = {}) {
+  out.append(name);
+  out.append(": ");
+  out.append(before);
+  out.append(value);
+  out.append(after);
+  out.append("\r\n");
+}
+
+bool is_identity(std::string_view name, std::string_view value) {
+  return name.size() == 16 && equals_ignoring_case(name, "content-encoding") &&
+         equals_ignoring_case(trim(value), "identity");
+}
+
 void append_headers(std::string& out, const appserver_http_response& response) {
   for (std::uint32_t i = 0; i < response.header_count; ++i) {
     const auto& header = header_at(response, i);
-    out.append(to_view(header.name));
-    out.append(": ");
-    out.append(to_view(header.value));
-    out.append("\r\n");
+    const auto name = to_view(header.name);
+    const auto value = to_view(header.value);
+    if (!is_identity(name, value)) append_header(out, name, value);
   }
+}
+
+// Whether the plugin's own Vary says so, in any of its lines.
+bool tells_to_vary(const appserver_http_response& response) {
+  for (std::uint32_t i = 0; i < response.header_count; ++i) {
+    const auto& header = header_at(response, i);
+    if (!equals_ignoring_case(to_view(header.name), "vary")) continue;
+    auto list = to_view(header.value);
+    while (const auto element = next_list_element(list)) {
+      if (*element == "*" || equals_ignoring_case(*element, "accept-encoding")) return true;
+    }
+  }
+  return false;
+}
+
+void append_coded_headers(std::string& out, const appserver_http_response& response,
+                          const Coding& coding) {
+  bool varies = tells_to_vary(response);
+  for (std::uint32_t i = 0; i < response.header_count; ++i) {
+    const auto& header = header_at(response, i);
+    const auto name = to_view(header.name);
+    const auto value = to_view(header.value);
+    if (!varies && equals_ignoring_case(name, "vary") && !trim(value).empty()) {
+      append_header(out, name, value, {}, ", Accept-Encoding");
+      varies = true;
+    } else if (coding.weak && equals_ignoring_case(name, "etag") && value.starts_with('"')) {
+      append_header(out, name, value, "W/");
+    } else if (!(coding.gzip && equals_ignoring_case(name, "accept-ranges")) &&
+               !is_identity(name, value)) {
+      append_header(out, name, value);
+    }
+  }
+  if (!varies) out.append("Vary: Accept-Encoding\r\n");
+  if (coding.gzip) out.append("Content-Encoding: gzip\r\n");
 }
 
 void append_content_length(std::string& out, std::uint64_t length) {
@@ -99,10 +137,15 @@ void append_content_length(std::string& out, std::uint64_t length) {
 bool has_length(unsigned status) { return status != 204 && status != 304; }
 bool has_body(unsigned status) { return has_length(status) && status != 205; }
 
-void append_head(std::string& out, const DateCache& date, const appserver_http_response& response) {
+void append_head(std::string& out, const DateCache& date, const appserver_http_response& response,
+                 const Coding& coding) {
   append_status_line(out, response.status);
   out.append(date.line());
-  append_headers(out, response);
+  if (coding.varies) {
+    append_coded_headers(out, response, coding);
+  } else {
+    append_headers(out, response);
+  }
 }
 
 void put_two_digits(char* at, unsigned value) {
@@ -151,10 +194,12 @@ std::int32_t validate(const appserver_http_response& response) {
 }
 
 void write_response(std::string& out, const DateCache& date,
-                    const appserver_http_response& response, const AnswerTo& request) {
-  append_head(out, date, response);
+                    const appserver_http_response& response, const AnswerTo& request,
+                    const Coding& coding) {
+  append_head(out, date, response, coding);
   const auto body = has_body(response.status) ? to_view(response.body) : std::string_view();
-  if (has_length(response.status)) append_content_length(out, body.size());
+  const bool unknown = coding.gzip && request.head_method;
+  if (has_length(response.status) && !unknown) append_content_length(out, body.size());
   append_connection(out, request.version, request.keep_alive);
   out.append("\r\n");
   if (!request.head_method) out.append(body);
@@ -162,8 +207,8 @@ void write_response(std::string& out, const DateCache& date,
 
 BodyMode write_stream_head(std::string& out, const DateCache& date,
                            const appserver_http_response& response, std::int64_t content_length,
-                           const AnswerTo& request) {
-  append_head(out, date, response);
+                           const AnswerTo& request, const Coding& coding) {
+  append_head(out, date, response, coding);
   auto mode = BodyMode::none;
   if (!has_body(response.status)) {
     if (has_length(response.status)) append_content_length(out, 0);

@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include "net/http/compression.hpp"
+
 namespace appserver::net::http {
 
 // The Date line, made once a second for all answers of a worker.
@@ -33,6 +35,7 @@ struct AnswerTo {
   unsigned version = 11;     // of the request: 10 or 11
   bool keep_alive = false;   // the connection stays open behind this answer
   bool head_method = false;  // to HEAD: lengths are told, bodies are not sent
+  bool gzip = false;         // the client takes it
 };
 
 // How the body of a streamed answer is sent.
@@ -55,16 +58,19 @@ std::string_view reason_phrase(unsigned status);
 // Upgrade, TE, Trailer) or that is the host's own (Date).
 std::int32_t validate(const appserver_http_response& response);
 
-// A whole answer. `response` was found OK by validate().
+// A whole answer. `response` was found OK by validate(); under a coding its body is compressed,
+// but to HEAD, where its length is not told then. "Content-Encoding: identity" goes to no client:
+// with it a plugin excepts an answer from compression.
 void write_response(std::string& out, const DateCache& date,
-                    const appserver_http_response& response, const AnswerTo& request);
+                    const appserver_http_response& response, const AnswerTo& request,
+                    const Coding& coding = {});
 
 // The head of a streamed answer: `response.body` is not looked at. With content_length >= 0 that
 // many bytes are to follow; with -1 the body is chunked, or for HTTP/1.0 ended by closing the
-// connection. `response` was found OK by validate().
+// connection; -1, too, where it is compressed. `response` was found OK by validate().
 BodyMode write_stream_head(std::string& out, const DateCache& date,
                            const appserver_http_response& response, std::int64_t content_length,
-                           const AnswerTo& request);
+                           const AnswerTo& request, const Coding& coding = {});
 
 // One chunk. An empty piece writes nothing, because an empty chunk would be the last.
 void append_chunk(std::string& out, std::string_view piece);

@@ -186,7 +186,7 @@ Outcome Session::read(std::span<char> into, std::size_t& got) {
 Outcome Session::write(std::string_view data, std::size_t& put) {
   put = 0;
   output_wants_input_ = false;
-  if (failed_ || said_goodbye_) return Outcome::failed;
+  if (failed_ || output_ended_) return Outcome::failed;
   while (put < data.size()) {
     ERR_clear_error();
     errno = 0;
@@ -203,7 +203,12 @@ Outcome Session::write(std::string_view data, std::size_t& put) {
 }
 
 void Session::say_goodbye() {
-  if (std::exchange(said_goodbye_, true) || !established_ || failed_) return;
+  said_goodbye_ = true;
+  end_output();
+}
+
+void Session::end_output() {
+  if (std::exchange(output_ended_, true) || !established_ || failed_) return;
   ERR_clear_error();
   SSL_shutdown(ssl_.get());
   ERR_clear_error();

@@ -64,6 +64,8 @@ class Session final {
 
   // close_notify, as far as the socket takes it at once. Nothing is written or read after that.
   void say_goodbye();
+  // The same, but what the peer still sends is read (RFC 8446, section 6.1).
+  void end_output();
 
   // In words, of what has failed.
   const std::string& why() const { return why_; }
@@ -91,6 +93,7 @@ class Session final {
   bool established_ = false;
   bool failed_ = false;
   bool said_goodbye_ = false;
+  bool output_ended_ = false;
   bool more_ = false;
   bool input_wants_output_ = false;
   bool output_wants_input_ = false;

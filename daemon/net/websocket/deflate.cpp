@@ -2,52 +2,31 @@
 
 #include <algorithm>
 #include <array>
-#include <stdexcept>
+#include <new>
 
 namespace appserver::net::websocket {
 namespace {
 
 constexpr int kRawWindow = -15;  // no zlib header; the largest window
-constexpr int kMemoryLevel = 8;
 constexpr std::size_t kChunk = 16 * 1024;
 // Behind each message (RFC 7692, 7.2.1 and 7.2.2).
 constexpr std::string_view kTail{"\x00\x00\xff\xff", 4};
 constexpr std::size_t kMostKept = std::size_t{1} << 20;
 
-void set_input(z_stream& stream, std::string_view data) {
-  // zlib reads only, but is older than const.
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(data.data()));
-  stream.avail_in = static_cast<uInt>(data.size());
-}
-
 }  // namespace
 
-Deflate::Deflate() {
-  if (::deflateInit2(&out_, Z_DEFAULT_COMPRESSION, Z_DEFLATED, kRawWindow, kMemoryLevel,
-                     Z_DEFAULT_STRATEGY) != Z_OK ||
-      ::inflateInit2(&in_, kRawWindow) != Z_OK) {
-    ::deflateEnd(&out_);
-    throw std::runtime_error("zlib: no memory");
-  }
+Deflate::Deflate() : out_(Deflater::Format::raw, Z_DEFAULT_COMPRESSION, {}) {
+  if (::inflateInit2(&in_, kRawWindow) != Z_OK) throw std::bad_alloc();
 }
 
-Deflate::~Deflate() {
-  ::deflateEnd(&out_);
-  ::inflateEnd(&in_);
-}
+Deflate::~Deflate() { ::inflateEnd(&in_); }
 
 std::string_view Deflate::compress(std::string_view message) {
-  ::deflateReset(&out_);
-  set_input(out_, message);
+  out_.reset();
   if (buffer_.capacity() > kMostKept) std::string().swap(buffer_);
-  // With room for the flush's marker behind the bound.
-  buffer_.resize(::deflateBound(&out_, static_cast<uLong>(message.size())) + 16);
-  out_.next_out = reinterpret_cast<Bytef*>(buffer_.data());
-  out_.avail_out = static_cast<uInt>(buffer_.size());
-  const int result = ::deflate(&out_, Z_SYNC_FLUSH);
-  if (result != Z_OK || out_.avail_in != 0 || out_.avail_out == 0)
-    throw std::runtime_error("zlib: deflate failed");
-  std::string_view payload(buffer_.data(), buffer_.size() - out_.avail_out);
+  buffer_.clear();
+  out_.append(buffer_, message, Deflater::Flush::sync);
+  std::string_view payload = buffer_;
   payload.remove_suffix(kTail.size());
   return payload;
 }

@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 
+#include "net/deflater.hpp"
+
 namespace appserver::net::websocket {
 
 // One a worker; loop thread only.
@@ -28,7 +30,7 @@ class Deflate final {
   Result decompress(std::string_view payload, std::size_t limit, std::string& message);
 
  private:
-  z_stream out_{};
+  Deflater out_;
   z_stream in_{};
   std::string buffer_;
 };

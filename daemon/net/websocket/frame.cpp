@@ -1,7 +1,10 @@
 #include "net/websocket/frame.hpp"
 
+#include <openssl/rand.h>
+
 #include <boost/endian/conversion.hpp>
 #include <cstring>
+#include <stdexcept>
 
 namespace appserver::net::websocket {
 namespace {
@@ -45,7 +48,7 @@ bool read_length(const unsigned char* at, std::size_t extra, unsigned seven_bits
 
 }  // namespace
 
-HeadResult parse_head(std::string_view data, FrameHead& head, std::size_t& size) {
+HeadResult parse_head(std::string_view data, FrameHead& head, std::size_t& size, Side sender) {
   if (data.empty()) return HeadResult::incomplete;
   const unsigned first = bytes(data)[0];
   if ((first & kReserved) != 0 || !is_known(first & kOpcode)) return HeadResult::malformed;
@@ -56,14 +59,16 @@ HeadResult parse_head(std::string_view data, FrameHead& head, std::size_t& size)
   if (data.size() < 2) return HeadResult::incomplete;
   const unsigned second = bytes(data)[1];
   const unsigned seven_bits = second & kLength;
-  if ((second & kMasked) == 0) return HeadResult::malformed;
+  const bool masked = (second & kMasked) != 0;
+  if (masked != (sender == Side::client)) return HeadResult::malformed;
   if (is_control(head.opcode) && seven_bits >= kTwoBytes) return HeadResult::malformed;
   const std::size_t extra = extra_length(seven_bits);
-  size = 2 + extra + kMaskSize;
+  size = 2 + extra + (masked ? kMaskSize : 0);
   if (data.size() < 2 + extra) return HeadResult::incomplete;
   if (!read_length(bytes(data) + 2, extra, seven_bits, head.length)) return HeadResult::malformed;
   if (data.size() < size) return HeadResult::incomplete;
-  std::memcpy(head.mask.data(), data.data() + 2 + extra, kMaskSize);
+  head.mask = {};
+  if (masked) std::memcpy(head.mask.data(), data.data() + 2 + extra, kMaskSize);
   return HeadResult::whole;
 }
 
@@ -84,7 +89,8 @@ void unmask(std::span<char> payload, const std::array<unsigned char, 4>& mask) {
   }
 }
 
-void append_frame(std::string& out, Opcode opcode, std::string_view payload, bool compressed) {
+void append_frame(std::string& out, Opcode opcode, std::string_view payload, bool compressed,
+                  Side sender) {
   std::array<unsigned char, 10> head{};
   std::size_t size = 2;
   head[0] = static_cast<unsigned char>(kFin | (compressed ? kCompressed : 0U) |
@@ -100,8 +106,19 @@ void append_frame(std::string& out, Opcode opcode, std::string_view payload, boo
     boost::endian::store_big_u64(head.data() + 2, payload.size());
     size += 8;
   }
+  if (sender == Side::client) head[1] |= kMasked;
   out.append(reinterpret_cast<const char*>(head.data()), size);
+  if (sender == Side::server) {
+    out.append(payload);
+    return;
+  }
+  std::array<unsigned char, kMaskSize> mask{};
+  if (RAND_bytes(mask.data(), static_cast<int>(mask.size())) != 1)
+    throw std::runtime_error("OpenSSL: no randomness for a WebSocket's mask");
+  out.append(reinterpret_cast<const char*>(mask.data()), mask.size());
+  const std::size_t begin = out.size();
   out.append(payload);
+  unmask(std::span<char>(out).subspan(begin), mask);
 }
 
 }  // namespace appserver::net::websocket

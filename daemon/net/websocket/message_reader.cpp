@@ -37,7 +37,7 @@ bool MessageReader::fits(const FrameHead& head) const {
 Event MessageReader::next(std::span<char> data) {
   FrameHead head;
   std::size_t head_size = 0;
-  switch (parse_head({data.data(), data.size()}, head, head_size)) {
+  switch (parse_head({data.data(), data.size()}, head, head_size, sender_)) {
     case HeadResult::incomplete:
       return {};
     case HeadResult::malformed:
@@ -62,7 +62,7 @@ Event MessageReader::next(std::span<char> data) {
     return {};
   }
   const auto payload = data.subspan(head_size, static_cast<std::size_t>(head.length));
-  unmask(payload, head.mask);
+  if (sender_ == Side::client) unmask(payload, head.mask);
   const std::string_view text(payload.data(), payload.size());
   Event event = control_frame ? control(head, text) : data_frame(head, text);
   event.size = head_size + payload.size();

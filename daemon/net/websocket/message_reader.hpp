@@ -1,4 +1,4 @@
-// What a WebSocket client has sent, message by message (RFC 6455, sections 5 to 8). Pure.
+// What a WebSocket's peer has sent, message by message (RFC 6455, sections 5 to 8). Pure.
 #pragma once
 
 #include <cstddef>
@@ -33,7 +33,7 @@ struct Event {
     message,
     ping,
     pong,
-    close,   // the client's; its code, kNoStatus where it gave none
+    close,   // the peer's; its code, kNoStatus where it gave none
     failed,  // what came is against the protocol or a limit: `code` is to be sent
   };
   Kind kind = Kind::incomplete;
@@ -49,11 +49,11 @@ struct Event {
 class MessageReader final {
  public:
   // `deflate` is null where no compression was agreed on; it outlives this.
-  MessageReader(std::size_t max_message, Deflate* deflate)
-      : max_message_(max_message), deflate_(deflate) {}
+  MessageReader(std::size_t max_message, Deflate* deflate, Side sender = Side::client)
+      : max_message_(max_message), deflate_(deflate), sender_(sender) {}
 
-  // The first frame of `data`, which is unmasked in place. After incomplete: the same bytes, with
-  // more behind them.
+  // The first frame of `data`, which is unmasked in place, where it was masked. After incomplete:
+  // the same bytes, with more behind them.
   Event next(std::span<char> data);
 
   // Frees what the last message needed: a connection at rest holds no buffer.
@@ -74,6 +74,7 @@ class MessageReader final {
 
   std::size_t max_message_;
   Deflate* deflate_;
+  Side sender_;
   std::string fragments_;
   std::string whole_;
   Utf8Checker utf8_;

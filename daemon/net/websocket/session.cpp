@@ -13,11 +13,11 @@ bool Session::append_message(std::string& out, bool is_text, std::string_view me
   if (deflate != nullptr && message.size() >= kLeastCompressed) {
     const std::string_view shorter = deflate->compress(message);
     if (shorter.size() < message.size()) {
-      append_frame(out, opcode, shorter, true);
+      append_frame(out, opcode, shorter, true, side);
       return true;
     }
   }
-  append_frame(out, opcode, message);
+  append(out, opcode, message);
   return true;
 }
 
@@ -27,12 +27,12 @@ bool may_close_with(std::uint32_t code, std::string_view reason) {
          is_utf8(reason);
 }
 
-void append_close(std::string& out, std::uint16_t code, std::string_view reason) {
+void Session::append_close(std::string& out, std::uint16_t code, std::string_view reason) const {
   std::string payload;
   payload.push_back(static_cast<char>(code >> 8));
   payload.push_back(static_cast<char>(code & 0xff));
   payload.append(reason);
-  append_frame(out, Opcode::close, payload);
+  append(out, Opcode::close, payload);
 }
 
 }  // namespace appserver::net::websocket

@@ -21,8 +21,10 @@ inline constexpr std::size_t kMaxReason = 123;
 
 struct Session {
   // `shared` is null where no compression was agreed on; it outlives this.
-  Session(std::size_t most, Deflate* shared, std::string chosen, std::chrono::milliseconds now)
-      : reader(most, shared),
+  Session(std::size_t most, Deflate* shared, std::string chosen, std::chrono::milliseconds now,
+          Side own = Side::server)
+      : reader(most, shared, own == Side::server ? Side::client : Side::server),
+        side(own),
         deflate(shared),
         max_message(most),
         subprotocol(std::move(chosen)),
@@ -32,7 +34,14 @@ struct Session {
   // False, and nothing is appended, where it may not be sent: too long, or a text that is none.
   bool append_message(std::string& out, bool is_text, std::string_view message) const;
 
+  void append(std::string& out, Opcode opcode, std::string_view payload) const {
+    append_frame(out, opcode, payload, false, side);
+  }
+  // With a code and a reason that may_close_with().
+  void append_close(std::string& out, std::uint16_t code, std::string_view reason) const;
+
   MessageReader reader;
+  Side side;
   Deflate* deflate;
   std::size_t max_message;
   std::string subprotocol;
@@ -51,6 +60,5 @@ struct Session {
 
 // A code that an endpoint may send, and a reason that fits and is UTF-8.
 bool may_close_with(std::uint32_t code, std::string_view reason);
-void append_close(std::string& out, std::uint16_t code, std::string_view reason = {});
 
 }  // namespace appserver::net::websocket

@@ -71,6 +71,21 @@ TEST_CASE("a status tells of the rollout under way, and of what a person should 
           "! bell\\x07\n");
 }
 
+TEST_CASE("a status has a line for the bus once there is one") {
+  control::Status status;
+  status.daemon = {.version = "1.2.3", .pid = 812, .control_socket = "/run/x.sock"};
+  REQUIRE_THAT(print_status(status), !Catch::Contains("bus"));
+  status.bus = control::BusStatus{813, 5 << 20, 64 << 20, 3, 2, 8, 1000, 5};
+  REQUIRE_THAT(
+      print_status(status),
+      Catch::EndsWith("\nbus  pid 813  memory 5.0M/64M  keys 3  topics 2  subscriptions 8  "
+                      "messages 1000  dropped 5  restarts 0\n"));
+  status.bus = control::BusStatus{.memory_limit_bytes = 64 << 20, .restarts = 2};
+  status.bus->last_exit = "SIGKILL";
+  REQUIRE_THAT(print_status(status), Catch::Contains("bus  waits to be restarted  memory 0B/64M"));
+  REQUIRE_THAT(print_status(status), Catch::EndsWith("restarts 2  last exit: SIGKILL\n"));
+}
+
 TEST_CASE("a worker that hangs is called so") {
   control::Status status = control::sample_status();
   status.groups[0].workers[0].state = control::WorkerState::hung;

@@ -3,6 +3,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <string>
@@ -194,4 +195,70 @@ TEST_CASE_METHOD(Fixture, "a worker that does not fetch its results is closed wi
   }
   CHECK(closed);
   CHECK(server.clients() == 0);
+}
+
+TEST_CASE_METHOD(Fixture,
+                 "results keep their place among messages, whichever of these are dropped") {
+  Worker slow = join(1);
+  Worker fast = join(2);
+  slow.send(Kind::subscribe, "news");
+  turn();
+  const std::string filler(50'000, 'x');
+  for (int i = 0; i < 20; ++i) {
+    REQUIRE(fast.send(Kind::publish, "news", std::to_string(i) + " " + filler));
+    turn();
+  }
+  slow.send(Kind::get, "key", {}, 0, 77);
+  turn();
+  for (int i = 20; i < 40; ++i) {
+    REQUIRE(fast.send(Kind::publish, "news", std::to_string(i) + " " + filler));
+    turn();
+  }
+  std::vector<std::string> got;
+  for (std::string text = next(slow); !text.empty(); text = next(slow)) got.push_back(text);
+  const auto result = std::find(got.begin(), got.end(), "77=1  0");
+  REQUIRE(result != got.end());
+  for (auto each = got.begin(); each != got.end(); ++each) {
+    if (each == result) continue;
+    const int number = std::stoi(each->substr(each->find(':') + 1));
+    CHECK((each < result) == (number < 20));
+  }
+}
+
+TEST_CASE_METHOD(Fixture,
+                 "all slow subscribers together take no more than a quarter of the memory") {
+  std::vector<Worker> slow;
+  for (std::uint64_t i = 1; i <= 5; ++i) {
+    slow.push_back(join(i));
+    // Of its own, so that no packet waits for two.
+    slow.back().send(Kind::subscribe, "news" + std::to_string(i));
+  }
+  Worker fast = join(100);
+  turn();
+  const std::string filler(50'000, 'x');
+  for (int round = 0; round < 40; ++round) {
+    for (std::size_t i = 1; i <= slow.size(); ++i) {
+      REQUIRE(fast.send(Kind::publish, "news" + std::to_string(i), filler));
+      turn();
+      CHECK(server.statistics().memory <= (1 << 20) / 4);
+    }
+  }
+  const Server::Statistics now = server.statistics();
+  CHECK(now.memory > 0);
+  CHECK(now.dropped > 0);
+  CHECK(now.topics == 5);
+  CHECK(now.subscriptions == 5);
+  CHECK(server.clients() == 6);
+  // Keys have their own part of it.
+  fast.send(Kind::set, "key", filler, 0, 1);
+  CHECK(next(fast) == "1=0  0");
+  std::uint64_t got = 0;
+  for (Worker& each : slow) {
+    while (!next(each).empty()) ++got;
+  }
+  const Server::Statistics after = server.statistics();
+  CHECK(got == after.sent);
+  CHECK(after.sent + after.dropped == 40 * 5);
+  CHECK(after.keys == 1);
+  CHECK(after.memory == server.store().bytes());
 }

@@ -96,7 +96,7 @@ TEST_CASE("a text that is too long is cut, not refused") {
   CHECK(message.text.size() == channel::kMaxText);
 }
 
-TEST_CASE("a malformed message is refused in words and its descriptors are closed") {
+TEST_CASE("a malformed message is refused in words, and its descriptors are the caller's") {
   const auto [left, right] = os::make_socket_pair(SOCK_SEQPACKET);
   std::string bytes;
   std::string words;
@@ -124,6 +124,8 @@ TEST_CASE("a malformed message is refused in words and its descriptors are close
   REQUIRE(os::send_packet(left.get(), bytes, fds) == os::SendResult::sent);
   Message message;
   CHECK_THROWS_WITH(channel::receive(right.get(), message), words);
+  CHECK(message.fds.size() == 1);
+  message.fds.clear();
   CHECK(open_descriptors() == before);
 }
 

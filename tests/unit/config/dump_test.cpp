@@ -24,7 +24,7 @@ TEST_CASE("a dump of the defaults loads as the same configuration") {
 TEST_CASE("a dump of every key loads as the same configuration") {
   check_round_trip(load_yaml(
       "daemon: {control: {socket: 'a b.sock'}, state_dir: \"s\\u00e4\", log: {level: debug, "
-      "format: json}, plugins: {dir: 'odd: dir', keep: 7, watch: true}}\n"
+      "format: json}, plugins: {dir: 'odd: dir', keep: 7, watch: true}, bus: {memory: 3MiB}}\n"
       "groups:\n"
       "  one:\n"
       "    plugin: 'odd: #name'\n"
@@ -82,6 +82,8 @@ TEST_CASE("a dump reads like a file that a person wrote") {
         "    dir: /srv/plugins\n"
         "    keep: 5\n"
         "    watch: false\n"
+        "  bus:\n"
+        "    memory: 64MiB\n"
         "  log:\n"
         "    level: info\n"
         "    format: text\n"
@@ -124,5 +126,7 @@ TEST_CASE("a dump reads like a file that a person wrote") {
         "      max_requests: 0\n"
         "      max_memory: 0\n"
         "      max_lifetime: 0s\n"
+        "    compress: false\n"
+        "    proxy_protocol: false\n"
         "    hang_timeout: 30s\n");
 }

@@ -49,6 +49,20 @@ TEST_CASE("the number of builds to keep has bounds") {
   CHECK(problems("1").empty());
 }
 
+TEST_CASE("the memory of the bus has a default and a lower bound") {
+  const auto file = [](const std::string& memory) {
+    return "daemon: {bus: {memory: " + memory + "}}\ngroups: {api: {plugin: p}}\n";
+  };
+  CHECK(load_yaml(file("5MiB")).daemon.bus.memory == Bytes{5 << 20});
+  CHECK(load_yaml("groups: {api: {plugin: p}}\n").daemon.bus.memory == Bytes{64 << 20});
+  CHECK(load_yaml(file("1MiB")).daemon.bus.memory == Bytes{1 << 20});
+  CHECK(problems_of(file("1023KiB")) ==
+        Lines{"app.yaml:1:24: daemon.bus.memory: expected a size of at least 1MiB, got '1023KiB'"});
+  CHECK(problems_of(file("lots")) ==
+        Lines{"app.yaml:1:24: daemon.bus.memory: expected a size such as 10MiB, got 'lots'"});
+  CHECK(problems_of("daemon: {bus: {memry: 1GiB}}\ngroups: {api: {plugin: p}}\n").size() == 1);
+}
+
 TEST_CASE("a key that has moved is refused with its new place") {
   CHECK(problems_of("daemon: {plugin_dir: lib}\ngroups: {api: {plugin: p}}\n") ==
         Lines{"app.yaml:1:10: unknown key 'plugin_dir' in daemon; write daemon.plugins.dir "

@@ -35,6 +35,9 @@ TEST_CASE("the example of every key is valid, and what it calls a default is one
   api.reload.probe.clear();
   CHECK(api.reload == Reload{});
   CHECK(api.recycle == Recycle{});
+  CHECK(api.compress.enabled);
+  api.compress.enabled = false;
+  CHECK(api.compress == Compress{});
   CHECK(api.hang_timeout == Group{}.hang_timeout);
   CHECK(config.groups[1].rlimits.size() == 9);
 }

@@ -38,6 +38,15 @@ TEST_CASE("a rollout under way and the notes are part of the status") {
   REQUIRE(to_json(sample_status()).at("notes").as_array().empty());
 }
 
+TEST_CASE("the bus is part of the status once there is one") {
+  Status status = sample_status();
+  status.bus = BusStatus{812, 1 << 20, 64 << 20, 3, 2, 8, 1000, 5, 1, "SIGKILL"};
+  const json::value value = through_text(to_json(status));
+  REQUIRE(status_from_json(value) == status);
+  REQUIRE(value.at("bus").at("memory_limit_bytes") == 64 << 20);
+  REQUIRE(to_json(sample_status()).at("bus").is_null());
+}
+
 TEST_CASE("the status of a daemon that does not know releases yet can be read") {
   json::value value = to_json(sample_status());
   value.as_object().erase("rollout");

@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "http_client_harness.hpp"
+#include "scratch_file.hpp"
 #include "scripted_server.hpp"
+#include "tls_client.hpp"
 
 using namespace appserver;
 using namespace appserver::test;
@@ -160,6 +162,33 @@ TEST_CASE("an answer that does not come whole in time is a timeout, and the conn
   CHECK(failure(result) == Failure::timeout);
   CHECK_THAT(told(result), Contains("within 100 ms"));
   CHECK(run_until(calling.context, [&] { return !server.notes().empty(); }));
+}
+
+TEST_CASE("a server that answers a large upload before its end gives that answer") {
+  const std::string refusal =
+      "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig";
+  const bool reads_on = GENERATE(false, true);
+  const bool tls = GENERATE(false, true);
+  ScriptedServer server(
+      [&](ScriptedServer& self) {
+        Accepted client = self.accept();
+        client.head();
+        client.send("HTTP/1.1 100 Continue\r\n\r\n");
+        client.send(refusal);
+        // Else it closes what it has not read: a reset.
+        if (reads_on) client.wait_for_end_unread();
+      },
+      tls ? server_context(material_of(issue({"IP:127.0.0.1"}))) : nullptr);
+  ScratchFile authorities(authority().certificate());
+  HttpRequest request;
+  request.method = "PUT";
+  request.url = server.url();
+  request.body.assign(std::size_t{32} << 20, 'x');
+  request.options.timeout = 15s;
+  request.options.ca_file = authorities.path();
+  Calling calling;
+  CHECK(told(calling.call(request)) == "413 big");
+  CHECK(calling.client.idle_connections() == 0);
 }
 
 TEST_CASE("an answer over max_body is refused, however it comes") {

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -52,6 +53,32 @@ class Accepted final {
     return whole;
   }
 
+  // A head without its body.
+  std::string head() {
+    std::string::size_type end = std::string::npos;
+    while ((end = unread_.find("\r\n\r\n")) == std::string::npos) {
+      if (!more()) return std::exchange(unread_, {});
+    }
+    std::string whole = unread_.substr(0, end + 4);
+    unread_.erase(0, end + 4);
+    return whole;
+  }
+  // All up to and with it; what has come where the peer ends before.
+  std::string until(std::string_view end) {
+    std::string::size_type at = std::string::npos;
+    while ((at = unread_.find(end)) == std::string::npos) {
+      if (!more()) return std::exchange(unread_, {});
+    }
+    std::string whole = unread_.substr(0, at + end.size());
+    unread_.erase(0, at + end.size());
+    return whole;
+  }
+  // At least so many bytes; fewer where the peer ends before.
+  std::string bytes(std::size_t size) {
+    while (unread_.size() < size && more()) continue;
+    return std::exchange(unread_, {});
+  }
+
   void send(std::string_view data) {
     while (!data.empty()) {
       std::size_t put = 0;
@@ -66,6 +93,11 @@ class Accepted final {
     }
   }
 
+  // The same without reading what it sends.
+  void wait_for_end_unread() {
+    pollfd end{socket_.get(), POLLRDHUP, 0};
+    ::poll(&end, 1, 20'000);
+  }
   // Until the peer ends it.
   void wait_for_end() {
     while (more()) unread_.clear();

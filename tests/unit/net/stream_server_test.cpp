@@ -356,7 +356,42 @@ TEST_CASE("two piped connections are a tunnel that no faster end overruns") {
   CHECK(serving.script.messages.empty());
   a.end();
   CHECK(serving.closes(b));
-  CHECK(serving.script.ended.size() == 2);
+  b.end();
+  CHECK(serving.until([&] { return serving.script.ended.size() == 2; }));
+}
+
+TEST_CASE("each direction of a tunnel ends by itself") {
+  Streaming serving;
+  Client a = serving.connect_tcp("tcp");
+  Client b = serving.connect_tcp("tcp");
+  const auto ids = serving.script.connected;
+  REQUIRE(serving.server.pipe(ids.at(0), ids.at(1)) == APPSERVER_OK);
+  REQUIRE(serving.server.pipe(ids.at(1), ids.at(0)) == APPSERVER_OK);
+  a.send("the question");
+  REQUIRE(::shutdown(a.fd(), SHUT_WR) == 0);
+  REQUIRE(serving.closes(b));
+  CHECK(b.received == "the question");
+  CHECK(serving.script.ended.empty());
+  CHECK(serving.server.send(ids.at(1), kBinary, "behind the end") == APPSERVER_GONE);
+  b.send("the answer");
+  REQUIRE(serving.gets(a, "the answer"));
+  b.end();
+  REQUIRE(serving.closes(a));
+  REQUIRE(serving.until([&] { return serving.script.ended.size() == 2; }));
+  CHECK(serving.script.ended.front().reason == APPSERVER_CLOSED_BY_PEER);
+}
+
+TEST_CASE("a pipe of one direction ends with its source, and ends both") {
+  Streaming serving;
+  Client a = serving.connect("tcp");
+  Client b = serving.connect("tcp");
+  const auto ids = serving.script.connected;
+  REQUIRE(serving.server.pipe(ids.at(0), ids.at(1)) == APPSERVER_OK);
+  a.send("all");
+  a.end();
+  REQUIRE(serving.closes(b));
+  CHECK(b.received == "all");
+  CHECK(serving.until([&] { return serving.script.ended.size() == 2; }));
 }
 
 TEST_CASE("what cannot be piped is refused") {

@@ -65,6 +65,6 @@ TEST_CASE("an orderly end is told as such, unless a signal came after it") {
 TEST_CASE("what a hostile worker left in its page, and an unknown signal, are still words") {
   CHECK(describe_end(end_of(true, SIGSEGV, static_cast<Hook>(4'711)), kBuild) ==
         "SIGSEGV in an unknown hook, build 7be2d44");
-  CHECK(describe_end(end_of(true, 99), "") == "signal 99, build ");
+  CHECK(describe_end(end_of(true, 99), "") == "signal 99");
   CHECK(describe_end(end_of(false, 127), kBuild) == "could not be executed; see the log");
 }

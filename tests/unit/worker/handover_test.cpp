@@ -8,6 +8,8 @@
 
 #include <array>
 #include <catch2/catch.hpp>
+#include <cstdint>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +18,7 @@
 #include "loop.hpp"
 #include "os/error.hpp"
 #include "os/message_socket.hpp"
+#include "worker/handover_message.hpp"
 
 using namespace appserver;
 using worker::Handed;
@@ -142,6 +145,72 @@ TEST_CASE("what is known of a connection goes along, however much it is") {
   CHECK(got.subprotocol == "chat");
   CHECK(got.deflate == (kind == Handed::Kind::websocket));
   CHECK(connected(connection.client, got.connection, 'm'));
+}
+
+TEST_CASE("what a proxy has told of a connection goes along, however much else does") {
+  const std::size_t size = GENERATE(0U, 10U, 3'000'000U);
+  Handing handing;
+  handing.receive();
+  Pair connection = make_connection();
+  Handed handed{std::move(connection.served), std::string(size, 'r')};
+  handed.kind = GENERATE(Handed::Kind::http, Handed::Kind::stream, Handed::Kind::websocket);
+  handed.unsent = std::string(size, 'u');
+  handed.ends = {"[2001:db8::1]:5123", "198.51.100.2:443"};
+  const Handed::Kind kind = handed.kind;
+  handing.sender->send(std::move(handed));
+  REQUIRE(handing.until([&] { return handing.received.size() == 1; }));
+  const Handed& got = handing.received[0];
+  CHECK(got.kind == kind);
+  CHECK(got.ends == net::Ends{"[2001:db8::1]:5123", "198.51.100.2:443"});
+  CHECK((got.received == std::string(size, 'r') && got.unsent == std::string(size, 'u')));
+  CHECK(connected(connection.client, got.connection, 'm'));
+}
+
+TEST_CASE("a connection whose header has not come goes along with what has") {
+  Handing handing;
+  handing.receive();
+  Pair connection = make_connection();
+  Handed handed{std::move(connection.served), "PROXY TC"};
+  handed.kind = Handed::Kind::begun;
+  handed.listener = "https://*:443";
+  handing.sender->send(std::move(handed));
+  REQUIRE(handing.until([&] { return handing.received.size() == 1; }));
+  CHECK(handing.received[0].kind == Handed::Kind::begun);
+  CHECK(handing.received[0].received == "PROXY TC");
+  CHECK(handing.received[0].listener == "https://*:443");
+  CHECK(handing.received[0].ends == net::Ends{});
+}
+
+TEST_CASE("ends that are no names end a handover, as does one without the other") {
+  const net::Ends ends =
+      GENERATE(net::Ends{"a b", "x"}, net::Ends{"x", "a\nb"}, net::Ends{"x", ""},
+               net::Ends{"", "x"}, net::Ends{std::string(65, 'x'), "x"}, net::Ends{"x", "\x7F"});
+  Handing handing;
+  handing.receive();
+  Pair connection = make_connection();
+  Handed handed{std::move(connection.served), ""};
+  handed.ends = ends;
+  handing.sender->send(std::move(handed));
+  REQUIRE(handing.until([&] { return handing.ended == 1; }));
+  CHECK(handing.received.empty());
+}
+
+TEST_CASE("where a proxy has told nothing, an older worker takes a connection") {
+  auto [ours, theirs] = os::make_socket_pair(SOCK_SEQPACKET);
+  const auto version_of = [&ours = ours, &theirs = theirs](const Handed& handed) {
+    REQUIRE(worker::send_handed(ours.get(), handed) == os::SendResult::sent);
+    os::Packet packet;
+    REQUIRE(os::receive_packet(theirs.get(), worker::kMaxHandoverMessage, packet) ==
+            os::ReceiveResult::received);
+    std::uint32_t version = 0;
+    std::memcpy(&version, packet.data.data(), sizeof(version));
+    return version;
+  };
+  Pair connection = make_connection();
+  Handed handed{std::move(connection.served), "bytes"};
+  CHECK(version_of(handed) == 3);
+  handed.ends = {"unix", "unix"};
+  CHECK(version_of(handed) == 4);
 }
 
 TEST_CASE("a successor that dies with connections that it has not taken gives them back") {

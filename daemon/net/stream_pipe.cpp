@@ -1,0 +1,53 @@
+// StreamConnection as an end of a pipe, or of a tunnel: two of them, one each way.
+#include <utility>
+
+#include "net/stream_connection.hpp"
+
+namespace appserver::net {
+
+using stream::Framing;
+
+bool StreamConnection::can_be_piped() const {
+  return listener_->framing == Framing::raw && !websocket_ && !handler().has_own_framing() &&
+         !is_ending();
+}
+
+void StreamConnection::pipe_to(StreamConnection& sink) {
+  pipe_to_ = sink.id_;
+  sink.piped_from_ = id_;
+  if (!in_turn_) server_.table_.schedule(*this);
+}
+
+StreamConnection* StreamConnection::piped_to() const {
+  return pipe_to_ == 0 ? nullptr : server_.find(pipe_to_);
+}
+
+void StreamConnection::deliver_piped(std::string_view data) {
+  StreamConnection* const sink = piped_to();
+  if (sink == nullptr || sink->is_ending()) {
+    close();
+    return;
+  }
+  sink->output().append(data);
+  if (sink->unsent() >= server_.limits_.send_buffer) sink->full_ = true;
+  server_.table_.schedule(*sink);
+}
+
+bool StreamConnection::end_direction() {
+  StreamConnection* const other = piped_to();
+  if (other == nullptr || other->pipe_to_ != id_ || other->is_ending()) return false;
+  input_ended_ = true;
+  other->ends_output_ = true;
+  server_.table_.schedule(*other);
+  return true;
+}
+
+void StreamConnection::end_tunnel_output() {
+  if (!ends_output_ || pending_output() > 0) return;
+  if (!std::exchange(output_ended_, true)) end_output();
+  if (!input_ended_ || close_when_sent_) return;
+  reason_ = APPSERVER_CLOSED_BY_PEER;
+  close_when_sent_ = true;
+}
+
+}  // namespace appserver::net
