@@ -6,10 +6,11 @@
 //   GET /chat?room=ROOM&name=NAME a WebSocket: each text that comes is said in the room; each that
 //                                 goes is JSON: {kind: said|came|left|note, name, text, time}
 //   settings:
-//     history: 50            10 to 1000 lines that somebody who comes gets to see, and that travel
-//     in a reload max_line: 1000         bytes of a line, at most 4000 max_rooms: 1000        that
-//     are remembered; one with nobody in it makes room for another lines_per_minute: 120  of one
-//     member; 0: any number
+//     history: 50            lines that somebody who comes gets to see, and that travel in a
+//                            reload; 10 to 1000
+//     max_line: 1000         bytes of a line, at most 4000
+//     max_rooms: 1000        that are remembered; one with nobody in it makes room for another
+//     lines_per_minute: 120  of one member; 0: any number
 //
 // In a reload members move to the successor one by one, so for a while some are here and some are
 // there. Each brings along what it was told and what was said last: so lines from either side reach

@@ -4,6 +4,11 @@
 // limits.max_body bounds those of requests, max_body (10 MiB) those of answers. The upstream learns
 // from X-Forwarded-* how the request came; of X-Forwarded-For only the last one is this proxy's
 // word.
+//
+// With an upstream of tcp:// or tls:// it is a tunnel for its tcp:// and tls:// listeners:
+//   settings: {upstream: "tcp://127.0.0.1:5432", connect_timeout_ms: 5000}
+// Bytes pass both ways, no faster than the other side takes them; the end of one direction goes
+// along, and where one side is lost the other is closed.
 #include <algorithm>
 #include <appserver/plugin.hpp>
 #include <array>
@@ -71,8 +76,74 @@ class Proxy final : public Plugin {
   void self_check(Worker& worker) override { read_settings(worker); }
   void on_worker_start(Worker& worker) override { read_settings(worker); }
 
-  void on_request(Request& request, Response& response) override {
+  Task<void> on_request_async(Request& request, Response& response) override {
+    if (tunnels_) throw std::runtime_error("settings.upstream is a tunnel's, this is a request");
     if (!request.path().starts_with('/')) throw BadRequest("only paths are passed on");
+    const HttpRequest passed = to_upstream(request);
+    try {
+      const HttpResponse got = co_await worker().http().request(passed);
+      answer(response, got, request.method() == "HEAD");
+    } catch (const RequestError& error) {
+      refuse(response, 400, "the request cannot be passed on", error);
+    } catch (const TimeoutError& error) {
+      refuse(response, 504, "the upstream did not answer in time", error);
+    } catch (const ConnectError& error) {
+      refuse(response, 502, "the upstream cannot be reached", error);
+    } catch (const ClientError& error) {
+      refuse(response, 502, "the upstream gave no whole answer", error);
+    }
+  }
+
+  void on_websocket_open(Connection, const Request&, Upgrade& upgrade) override {
+    upgrade.refuse(501, "WebSockets are not passed on");
+  }
+
+  // The client waits until the upstream is there. Its context holds the upstream's connection: the
+  // end of one is the end of both.
+  void on_connect(Connection client) override {
+    if (!tunnels_)
+      throw std::runtime_error("settings.upstream is not tcp:// or tls://: no tunnel leads there");
+    client.pause();
+    client.emplace<Outbound>(
+        worker().connect(upstream_, connect_options_,
+                         {.on_open = [client](Connection upstream) { join(client, upstream); },
+                          .on_message = [](Connection, Message) {},
+                          .on_close = [client](Connection, const Disconnected&) { client.close(); },
+                          .on_failed =
+                              [this, client](const ConnectFailed& failed) {
+                                worker().warn(failed.what);
+                                client.close();
+                              }}));
+  }
+  // Past this goes all that is piped.
+  void on_message(Connection, Message) override {}
+
+ private:
+  void read_settings(Worker& worker) {
+    const Settings settings = worker.settings();
+    upstream_ = settings.require("upstream");
+    tunnels_ = upstream_.starts_with("tcp://") || upstream_.starts_with("tls://");
+    const bool is_unix = upstream_.starts_with("http://unix:");
+    if (!tunnels_ && !upstream_.starts_with("http://") && !upstream_.starts_with("https://")) {
+      throw std::invalid_argument(
+          "settings.upstream begins with none of http://, https://, tcp:// and tls://");
+    }
+    while (upstream_.ends_with('/')) upstream_.pop_back();
+    if (is_unix && !upstream_.ends_with(':')) upstream_ += ':';
+    options_.timeout = std::chrono::milliseconds(settings.get("timeout_ms", 30'000));
+    connect_options_.connect_timeout =
+        std::chrono::milliseconds(settings.get("connect_timeout_ms", 5'000));
+    options_.connect_timeout = connect_options_.connect_timeout;
+    options_.ca_file = connect_options_.ca_file = settings.get("ca_file", "");
+  }
+
+  static void join(Connection client, Connection upstream) {
+    const bool joined = client.pipe_to(upstream) && upstream.pipe_to(client);
+    if (!joined) upstream.close();
+    client.resume();
+  }
+
+  HttpRequest to_upstream(const Request& request) const {
     HttpRequest passed;
     passed.method = request.method();
     passed.url = upstream_ + std::string(request.path());
@@ -90,54 +161,22 @@ class Proxy final : public Plugin {
     passed.headers.push_back({"X-Forwarded-For", came_from});
     passed.headers.push_back({"X-Forwarded-Host", std::string(request.header("Host", ""))});
     passed.headers.push_back({"X-Forwarded-Proto", request.tls() ? "https" : "http"});
-    const bool is_head = request.method() == "HEAD";
-    worker()
-        .http()
-        .request(passed,
-                 [this, is_head, waiting = response.defer()](auto outcome) mutable {
-                   answer(waiting, std::move(outcome), is_head);
-                 })
-        .detach();
+    return passed;
   }
 
- private:
-  void read_settings(Worker& worker) {
-    const Settings settings = worker.settings();
-    upstream_ = settings.require("upstream");
-    const bool is_unix = upstream_.starts_with("http://unix:");
-    if (!upstream_.starts_with("http://") && !upstream_.starts_with("https://"))
-      throw std::invalid_argument("settings.upstream begins with neither http:// nor https://");
-    while (upstream_.ends_with('/')) upstream_.pop_back();
-    if (is_unix && !upstream_.ends_with(':')) upstream_ += ':';
-    options_.timeout = std::chrono::milliseconds(settings.get("timeout_ms", 30'000));
-    options_.ca_file = settings.get("ca_file", "");
-  }
-
-  void answer(Deferred& waiting, Outcome<HttpResponse> outcome, bool is_head) {
-    try {
-      HttpResponse& got = outcome.value();
-      if (got.status < 200 || got.status > 599)
-        throw ResponseError("the upstream's status is " + std::to_string(got.status));
-      const std::string_view connection = got.header("Connection", "");
-      waiting.status(static_cast<int>(got.status));
-      for (const HttpField& field : got.headers) {
-        if (!stays_here(field.name, connection)) waiting.header(field.name, field.value);
-      }
-      const std::string type(got.header("Content-Type", "application/octet-stream"));
-      if (is_head) {
-        waiting.stream(type, length_of(got)).finish();
-        return;
-      }
-      if (!got.body.empty()) waiting.body(std::move(got.body), type);
-      waiting.send();
-    } catch (const RequestError& error) {
-      refuse(waiting, 400, "the request cannot be passed on", error);
-    } catch (const TimeoutError& error) {
-      refuse(waiting, 504, "the upstream did not answer in time", error);
-    } catch (const ConnectError& error) {
-      refuse(waiting, 502, "the upstream cannot be reached", error);
-    } catch (const ClientError& error) {
-      refuse(waiting, 502, "the upstream gave no whole answer", error);
+  static void answer(Response& response, const HttpResponse& got, bool is_head) {
+    if (got.status < 200 || got.status > 599)
+      throw ResponseError("the upstream's status is " + std::to_string(got.status));
+    const std::string_view connection = got.header("Connection", "");
+    response.status(static_cast<int>(got.status));
+    for (const HttpField& field : got.headers) {
+      if (!stays_here(field.name, connection)) response.header(field.name, field.value);
+    }
+    const std::string type(got.header("Content-Type", "application/octet-stream"));
+    if (is_head) {
+      response.stream(type, length_of(got)).finish();
+    } else if (!got.body.empty()) {
+      response.body(got.body, type);
     }
   }
 
@@ -151,15 +190,17 @@ class Proxy final : public Plugin {
   }
 
   // The details are for the log: they name what stands behind this proxy.
-  void refuse(Deferred& waiting, int status, const std::string& why, const ClientError& error) {
+  void refuse(Response& response, int status, const std::string& why, const ClientError& error) {
     worker().warn(error.what());
-    waiting.status(status).text(why + "\n").send();
+    response.status(status).text(why + "\n");
   }
 
   std::string upstream_;
+  bool tunnels_ = false;
   HttpOptions options_;
+  ConnectOptions connect_options_;
 };
 
 }  // namespace
 
-APPSERVER_PLUGIN(Proxy, "proxy", "1.0.0")
+APPSERVER_PLUGIN(Proxy, "proxy", "1.1.0")

@@ -1,5 +1,7 @@
 // Messages and keys between the workers of all groups, over reloads and crashes.
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
 
 #include <atomic>
 #include <catch2/catch.hpp>
@@ -9,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "os/fd.hpp"
 #include "support/census.hpp"
 #include "support/daemon.hpp"
 #include "support/eventually.hpp"
@@ -58,6 +61,27 @@ void reach_all(const Daemon& daemon, const std::string& text) {
       30s);
   CHECK(reached);
 }
+
+// Whom connections reach that are never accepted.
+class Listener {
+ public:
+  Listener() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    auto* const raw = reinterpret_cast<sockaddr*>(&address);
+    socklen_t size = sizeof(address);
+    REQUIRE(::bind(socket_.get(), raw, size) == 0);
+    REQUIRE(::listen(socket_.get(), 64) == 0);
+    REQUIRE(::getsockname(socket_.get(), raw, &size) == 0);
+    port_ = std::to_string(ntohs(address.sin_port));
+  }
+  const std::string& port() const { return port_; }
+
+ private:
+  appserver::os::Fd socket_;
+  std::string port_;
+};
 
 pid_t bus_of(const Daemon& daemon) {
   const std::string log = daemon.log();
@@ -166,6 +190,69 @@ TEST_CASE("a bus that is killed comes back empty, and no worker is harmed") {
     CHECK(workers.contains(pid));
     CHECK(seen.find(" resets 0 ") == std::string::npos);
   }
+}
+
+TEST_CASE("a bus that stands still is told of and replaced, and the workers find the new one") {
+  BusSite site;
+  Daemon daemon(site);
+  daemon.expect_error("the bus");
+  reach_all(daemon, "before");
+  REQUIRE(get(daemon.address("api"), "/set/value").ok());
+  const auto workers = ask_all(daemon);
+  const pid_t stopped = bus_of(daemon);
+  REQUIRE(::kill(stopped, SIGSTOP) == 0);
+  daemon.wait_for_log("stopped by a signal", 30s);
+  daemon.wait_for_log("it kept are lost", 30s);
+  reach_all(daemon, "after");
+  CHECK(bus_of(daemon) != stopped);
+  CHECK_FALSE(exists(stopped));
+  CHECK(get(daemon.address("api"), "/get").body == "(none)");
+  for (const auto& [pid, seen] : ask_all(daemon)) CHECK(workers.contains(pid));
+  const std::string status = daemon.ctl({"status"}).text();
+  INFO(status);
+  CHECK(status.find("restarts 1  last exit: SIGKILL, stopped by a signal") != std::string::npos);
+}
+
+TEST_CASE("the status tells of the bus once there is one") {
+  {
+    Site plain(probe_group(1));
+    Daemon daemon(plain);
+    CHECK(daemon.status().text.find("\"bus\":null") != std::string::npos);
+    CHECK(daemon.ctl({"status"}).text().find("bus  pid") == std::string::npos);
+  }
+  BusSite site;
+  Daemon daemon(site);
+  reach_all(daemon, "hello");
+  REQUIRE(get(daemon.address("api"), "/set/value").ok());
+  const std::string line = "bus  pid " + std::to_string(bus_of(daemon)) + "  memory ";
+  const std::string counts = "\"keys\":1,\"topics\":1,\"subscriptions\":4";
+  CHECK(becomes_true([&] { return daemon.status().text.find(counts) != std::string::npos; }, 20s));
+  const std::string status = daemon.ctl({"status"}).text();
+  INFO(status);
+  CHECK(status.find(line) != std::string::npos);
+  CHECK(status.find("/64M  keys 1  topics 1  subscriptions 4  messages ") != std::string::npos);
+  CHECK(status.find("dropped 0  restarts 0\n") != std::string::npos);
+}
+
+TEST_CASE("a worker that passes sockets whose close waits holds up neither daemon nor bus") {
+  BusSite site;
+  Daemon daemon(site);
+  daemon.expect_error("broke the channel");
+  daemon.expect_error("SIGKILL");
+  reach_all(daemon, "hello");
+  const pid_t bus = bus_of(daemon);
+  const Listener nobody_reads;
+  try {
+    static_cast<void>(get(daemon.address("api"), "/linger/" + nobody_reads.port()));
+  } catch (const std::exception&) {
+    // It is killed, perhaps before it has answered.
+  }
+  daemon.wait_for_log("broke the channel");
+  daemon.wait_until_ready();
+  CHECK(daemon.ctl({"status"}).exit.code == 0);
+  CHECK(get(daemon.address("other"), "/get").body == "(none)");
+  reach_all(daemon, "after");
+  CHECK(bus_of(daemon) == bus);
 }
 
 TEST_CASE(

@@ -185,6 +185,7 @@ TEST_CASE("a change under daemon: is refused by name, and nothing is touched") {
       {"state_dir: state", "state_dir: elsewhere", "daemon.state_dir"},
       {"plugins: {dir: plugins}", "plugins: {dir: plugins, keep: 7}", "daemon.plugins"},
       {"level: info", "level: debug", "daemon.log"},
+      {"plugins: {dir: plugins}", "plugins: {dir: plugins}\n  bus: {memory: 9MiB}", "daemon.bus"},
       {"socket: run/appserverd.sock", "socket: run/other.sock", "daemon.control.socket"},
   };
   site.install(probe_v2());

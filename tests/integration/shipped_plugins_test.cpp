@@ -223,6 +223,22 @@ TEST_CASE("the proxy keeps back what is for one connection, and says from whom a
   CHECK(client.get("/late").status == 504);
 }
 
+TEST_CASE("the proxy behind another one says the client's address and not that one's") {
+  Upstream upstream;
+  Site site(
+      "groups:\n  api: {plugin: proxy, listen: http://127.0.0.1:0, proxy_protocol: true, "
+      "settings: {upstream: 'http://" +
+      upstream.authority() + "', timeout_ms: 5000}}\n");
+  site.install(shipped_plugin("proxy"), "proxy");
+  Daemon daemon(site);
+  Connection client(daemon.address());
+  REQUIRE(client.send("PROXY TCP4 192.0.2.1 198.51.100.2 5123 443\r\n"
+                      "GET / HTTP/1.1\r\nHost: x\r\n\r\n") == Outcome::ok);
+  CHECK(upstream.next_head().find("X-Forwarded-For: 192.0.2.1\r\n") != std::string::npos);
+  upstream.answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  CHECK(client.receive().body == "ok");
+}
+
 TEST_CASE("the proxy says of an answer without a body no more than the upstream did") {
   Upstream upstream;
   Site site(group("proxy", "upstream: 'http://" + upstream.authority() + "', timeout_ms: 5000"));

@@ -156,3 +156,33 @@ TEST_CASE("a worker that cannot save leaves nothing: its successor starts, and t
   REQUIRE(body(daemon, "/from") == "empty\n");
   REQUIRE(body(daemon) == "1 v2\n");
 }
+
+TEST_CASE("state that nobody can start with is given twice, and then the slot starts empty") {
+  CountingSite site(counting("chokes_on: \"2\""));
+  Daemon daemon(site);
+  daemon.expect_error("SIGTERM from outside");
+  daemon.expect_error("told to choke");
+  count_to(daemon, 2);
+  const pid_t old = daemon.pids().at(0);
+  ::kill(old, SIGTERM);
+  wait_for_another(daemon, old);
+  INFO(daemon.log());
+  REQUIRE(daemon.log().find("starts empty: who was given the state before has not come to serve") !=
+          std::string::npos);
+  REQUIRE(body(daemon, "/from") == "empty\n");
+  REQUIRE(body(daemon) == "1 v1\n");
+}
+
+TEST_CASE(
+    "where memory is short and the old worker hangs while it saves, the log says what is lost") {
+  CountingSite site(counting("save: hangs", "reserve_memory: 1024GiB, drain_timeout: 1s"));
+  Daemon daemon(site);
+  daemon.expect_error("SIGKILL");
+  count_to(daemon, 2);
+  site.install(counter(2), "counter");
+  daemon.ctl({"reload"});
+  INFO(daemon.log());
+  REQUIRE(daemon.log().find("its successor starts empty: it has ended without an answer") !=
+          std::string::npos);
+  REQUIRE(body(daemon, "/from") == "empty\n");
+}

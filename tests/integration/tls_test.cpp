@@ -244,6 +244,30 @@ TEST_CASE("renewed certificates serve new connections without a reload, and none
   CHECK(daemon.pids() == pids);
 }
 
+TEST_CASE("what is amiss with certificates in use stands in the status, whatever is reloaded") {
+  Wanted wanted;
+  wanted.from_day = -10;
+  wanted.to_day = -1;
+  Site site(group("https://127.0.0.1:0"));
+  put(site, authority().issue(wanted));
+  site.install(talk("v1"), "talk");
+  Daemon daemon(site);
+  const auto told = [&] {
+    const Finished status = daemon.ctl({"status"});
+    const std::string words = "api: tls: the certificate ";
+    const std::size_t first = status.out.find(words);
+    return first != std::string::npos && status.out.find(words, first + 1) == std::string::npos;
+  };
+  CHECK(told());
+  CHECK(daemon.ctl({"reload", "--changed"}).exit.code == 0);
+  CHECK(told());
+  CHECK(daemon.ctl({"reload"}).exit.code == 0);
+  CHECK(told());
+  put(site, issue("new"));
+  CHECK(daemon.ctl({"reload"}).exit.code == 0);
+  CHECK_FALSE(told());
+}
+
 TEST_CASE("a renewal that is no good is told once, and what was there before serves on") {
   Site site(group("https://127.0.0.1:0"));
   const Made good = issue("old");

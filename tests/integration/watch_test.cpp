@@ -1,16 +1,16 @@
 // `watch: true`: what lands in the plugin folder is reloaded by itself, as carefully as by hand.
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <catch2/catch.hpp>
+#include <filesystem>
 
 #include "support/answers.hpp"
 #include "support/gate.hpp"
 #include "support/http_client.hpp"
 #include "support/load.hpp"
+#include "support/watched_site.hpp"
 
 using namespace appserver::integration;
 
@@ -19,53 +19,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kRolledBack = 4;
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-std::size_t count_in(const std::string& text, const std::string& part) {
-  std::size_t count = 0;
-  for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
-  return count;
-}
-
-std::string group(const std::string& name) {
-  return "  " + name + ":\n    plugin: " + name + "\n    listen: http://127.0.0.1:0\n";
-}
-
-// A site whose plugin folder is watched, with group "api" of the probe plugin.
-struct WatchedSite : Site {
-  explicit WatchedSite(int count = 1, std::string_view more = {}) : Site(probe_group(count, more)) {
-    configure_plugins(*this, "watch: true", probe_group(count, more));
-  }
-  void drop(const std::string& name, std::string_view content) const {
-    write_file(root() / "plugins" / name, content);
-  }
-};
-
-// The rollout that looks for what came while nobody watched is over.
-void wait_until_watching(const Daemon& daemon) {
-  daemon.wait_for_log("rollout r-1: done");
-  daemon.wait_for_status("it is idle", [](const auto& now) { return now.state == "running"; });
-}
-
-void wait_for_answer(const Daemon& daemon, const std::string& version,
-                     const std::string& name = {}) {
-  eventually(
-      "the answer is " + version, 20s,
-      [&] { return get(daemon.address(name), "/").body == version + "\n"; },
-      [&] { return daemon.log(); });
-  daemon.wait_for_status("the rollout is over",
-                         [](const auto& now) { return now.state == "running"; });
-}
-
-// Says so many times that a rollout has ended.
-void wait_for_ends(const Daemon& daemon, const std::string& words, std::size_t times) {
-  eventually(
-      "the log says " + std::to_string(times) + " times: " + words, 20s,
-      [&] { return count_in(daemon.log(), words) >= times; }, [&] { return daemon.log(); });
-}
 
 // As a linker does: what was there is removed, and the new file grows piece by piece.
 void link_slowly(const fs::path& file, const std::string& content) {
@@ -215,109 +168,6 @@ TEST_CASE("what changes while a reload runs is not lost") {
   daemon.wait_for_log("rollout r-4: done");
 }
 
-TEST_CASE("NAME.so with NAME.yaml dropped into the folder is a group, until the pair is removed") {
-  WatchedSite site;
-  Daemon daemon(site);
-  wait_until_watching(daemon);
-  const auto pids = daemon.pids();
-  Load load(daemon.address(), Mix::light());
-  site.install(probe_v2(), "shop");
-  site.drop("shop.yaml", "listen: http://127.0.0.1:0\ncount: 2\nsettings: {colour: red}\n");
-  const auto has_shop = [](const Status& status) {
-    return std::any_of(status.groups.begin(), status.groups.end(),
-                       [](const auto& each) { return each.name == "shop"; });
-  };
-  daemon.wait_for_status("the group is there", [&](const Status& status) {
-    return has_shop(status) && status.all_ready() && status.state == "running";
-  });
-  REQUIRE(daemon.pids("shop").size() == 2);
-  const Endpoint shop = daemon.address("shop");
-  REQUIRE(get(shop, "/").body == "v2\n");
-  REQUIRE(get(shop, "/setting?name=colour").body == "red\n");
-
-  site.install(probe_v1(), "shop");
-  wait_for_answer(daemon, "v1", "shop");
-  site.drop("shop.yaml", "listen: http://127.0.0.1:0\ncount: 1\nsettings: {colour: blue}\n");
-  eventually("the settings have changed", 20s, [&] {
-    return daemon.pids("shop").size() == 1 &&
-           get(daemon.address("shop"), "/setting?name=colour").body == "blue\n";
-  });
-  fs::remove(site.root() / "plugins/shop.yaml");
-  fs::remove(site.root() / "plugins/shop.so");
-  daemon.wait_for_status("the group is gone", [&](const Status& status) {
-    return !has_shop(status) && status.state == "running";
-  });
-  REQUIRE(get(shop, "/").outcome == Outcome::refused);
-  REQUIRE(daemon.pids() == pids);
-  const auto totals = load.stop();
-  INFO(totals.text());
-  REQUIRE(totals.failures.empty());
-  REQUIRE(totals.reconnects == 0);
-}
-
-TEST_CASE("a dropped pair that gets another name serves on its address again") {
-  WatchedSite site;
-  site.install(probe_v1(), "old");
-  site.drop("old.yaml", "listen: 'http://unix:run/shop.sock'\n");
-  Daemon daemon(site);
-  wait_until_watching(daemon);
-  wait_for_answer(daemon, "v1", "old");
-  const fs::path folder = site.root() / "plugins";
-  fs::rename(folder / "old.so", folder / "new.so");
-  fs::rename(folder / "old.yaml", folder / "new.yaml");
-  daemon.wait_for_status("the new one is there", [](const auto& status) {
-    return std::ranges::any_of(status.groups, [](const auto& each) { return each.name == "new"; });
-  });
-  wait_for_answer(daemon, "v1", "new");
-  daemon.wait_for_status("no note is left", [](const auto& status) {
-    return !contains(status.text, "listens on") && status.state == "running";
-  });
-}
-
-TEST_CASE("a group whose NAME.yaml was put back stays, though the folder goes later") {
-  WatchedSite site;
-  site.install(probe_v2(), "shop");
-  site.drop("shop.yaml", "listen: http://127.0.0.1:0\n");
-  Daemon daemon(site);
-  wait_until_watching(daemon);
-  for (const char* text : {"rollout", "not watched"}) daemon.expect_error(text);
-  const auto pids = daemon.pids("shop");
-  const std::string good = read_whole(site.config_file());
-  write_file(site.config_file(), good + "  oops: {cuont: 1}\n");
-  const fs::path plugins = site.root() / "plugins";
-  fs::rename(plugins / "shop.yaml", site.root() / "shop.yaml");
-  wait_for_ends(daemon, ": refused after", 1);
-  fs::rename(site.root() / "shop.yaml", plugins / "shop.yaml");
-  wait_for_ends(daemon, ": refused after", 2);
-  fs::rename(plugins, site.root() / "off");
-  daemon.wait_for_log("not watched");
-  write_file(site.config_file(), good);
-  fs::create_directory(plugins);
-  fs::permissions(plugins, fs::perms::owner_all);
-  wait_for_ends(daemon, ": done after", 2);
-  REQUIRE(daemon.pids("shop") == pids);
-}
-
-TEST_CASE("a dropped NAME.yaml with a mistake harms nothing, and its place is named") {
-  WatchedSite site;
-  Daemon daemon(site);
-  wait_until_watching(daemon);
-  daemon.expect_error("rollout");
-  const auto pids = daemon.pids();
-  site.install(probe_v2(), "shop");
-  site.drop("shop.yaml", "listen: http://127.0.0.1:0\ncount: many\n");
-  daemon.wait_for_log("shop.yaml:2:8");
-  REQUIRE(daemon.pids() == pids);
-  REQUIRE(daemon.status().groups.size() == 1);
-  REQUIRE(get(daemon.address(), "/").body == "v1\n");
-  site.drop("shop.yaml", "listen: http://127.0.0.1:0\ncount: 1\n");
-  daemon.wait_for_status("the group is there", [](const Status& status) {
-    return status.groups.size() == 2 && status.all_ready();
-  });
-  REQUIRE(get(daemon.address("shop"), "/").body == "v2\n");
-  REQUIRE(daemon.pids() == pids);
-}
-
 TEST_CASE("what changed in the folder while the daemon was down is taken at its start") {
   WatchedSite site;
   { Daemon daemon(site); }
@@ -344,51 +194,6 @@ TEST_CASE("a broken file that came while the daemon was down does not keep it fr
   wait_for_answer(daemon, "v2");
 }
 
-TEST_CASE(
-    "a folder that others can write to is not watched, which is said, and the daemon serves") {
-  WatchedSite site;
-  fs::permissions(site.root() / "plugins", fs::perms::group_write, fs::perm_options::add);
-  Daemon daemon(site);
-  daemon.expect_error("can be written to by others");
-  daemon.wait_for_log("can be written to by others");
-  REQUIRE(get(daemon.address(), "/").body == "v1\n");
-  const auto notes = notes_in(daemon.status());
-  REQUIRE(notes.size() == 1);
-  REQUIRE(contains(notes.at(0), "not watched"));
-  REQUIRE(contains(notes.at(0), "chmod go-w"));
-  site.install(probe_v2());
-  const auto by_hand = daemon.ctl({"reload"});
-  INFO(by_hand.text());
-  REQUIRE(by_hand.exit.code == 0);
-  REQUIRE(get(daemon.address(), "/").body == "v2\n");
-  // Still true, whatever was reloaded meanwhile.
-  REQUIRE(notes_in(daemon.status()) == notes);
-  site.install(probe_v1());
-  fs::permissions(site.root() / "plugins", fs::perms::group_write, fs::perm_options::remove);
-  wait_for_answer(daemon, "v1");
-  REQUIRE(notes_in(daemon.status()).empty());
-}
-
-TEST_CASE("a folder that disappears is watched again when it is back, and the note of it goes") {
-  WatchedSite site;
-  Daemon daemon(site);
-  wait_until_watching(daemon);
-  daemon.expect_error("not watched");
-  fs::rename(site.root() / "plugins", site.root() / "away");
-  daemon.wait_for_status("it says so", [](const auto& now) {
-    return std::any_of(now.notes.begin(), now.notes.end(), [](const auto& note) {
-      return contains(note, "not watched") && contains(note, "make the folder");
-    });
-  });
-  REQUIRE(get(daemon.address(), "/").body == "v1\n");
-  fs::rename(site.root() / "away", site.root() / "plugins");
-  daemon.wait_for_status("the note is gone",
-                         [](const auto& now) { return now.notes.empty() && !now.rollout.queued; });
-  site.install(probe_v2());
-  wait_for_answer(daemon, "v2");
-  REQUIRE(notes_in(daemon.status()).empty());
-}
-
 TEST_CASE("the note of a bad plugin goes when the file is as it was") {
   WatchedSite site;
   Daemon daemon(site);
@@ -403,19 +208,6 @@ TEST_CASE("the note of a bad plugin goes when the file is as it was") {
   site.install(probe_v1());
   daemon.wait_for_status("the note is gone", [&](const auto& now) { return !says_so(now); });
   REQUIRE(notes_in(daemon.status()).empty());
-}
-
-TEST_CASE("a folder that others can write to for a while is looked at again afterwards") {
-  WatchedSite site;
-  Daemon daemon(site);
-  wait_until_watching(daemon);
-  daemon.expect_error("can be written to by others");
-  fs::permissions(site.root() / "plugins", fs::perms::group_write, fs::perm_options::add);
-  site.install(probe_v2());
-  daemon.wait_for_log("can be written to by others");
-  REQUIRE(get(daemon.address(), "/").body == "v1\n");
-  fs::permissions(site.root() / "plugins", fs::perms::group_write, fs::perm_options::remove);
-  wait_for_answer(daemon, "v2");
 }
 
 TEST_CASE("what a person has rolled back is not brought in again by the watcher") {
@@ -485,44 +277,4 @@ TEST_CASE("a build that fails and cannot be put in quarantine is tried once for 
   REQUIRE(count_in(daemon.log(), ended) == 3);
   REQUIRE(daemon.history().size() == (starts ? 4 : 1));
   REQUIRE(get(daemon.address(), "/").body == "v1\n");
-}
-
-TEST_CASE("a dropped group that was rolled back stays away until a person wants it") {
-  const bool by_itself = GENERATE(false, true);
-  INFO(by_itself);
-  WatchedSite site(1, "    reload: {confirm_within: 0s}\n");
-  Daemon daemon(site);
-  wait_until_watching(daemon);
-  const auto has_shop = [](const Status& status) {
-    return std::any_of(status.groups.begin(), status.groups.end(),
-                       [](const auto& each) { return each.name == "shop"; });
-  };
-  const auto flag = site.root() / "bad";
-  site.install(probe_v2(), "shop");
-  site.drop("shop.yaml", "listen: http://127.0.0.1:0\nsettings: {crash_in_v2_at_start_if: " +
-                             flag.string() + "}\n");
-  daemon.wait_for_status("the group is there", [&](const Status& status) {
-    return has_shop(status) && status.all_ready() && status.state == "running";
-  });
-  if (by_itself) {
-    for (const char* text :
-         {"SIGSEGV", "SIGKILL", "crash-loop", "taken back", "ended: ", "  at ", "crash record"}) {
-      daemon.expect_error(text);
-    }
-    // Another release follows, so that the group goes alone.
-    REQUIRE(daemon.ctl({"reload", "api"}).exit.code == 0);
-    write_file(flag, "");
-    REQUIRE(::kill(daemon.pids("shop").at(0), SIGKILL) == 0);
-  } else {
-    REQUIRE(daemon.ctl({"rollback"}).exit.code == 0);
-  }
-  const auto is_gone = [&](const Status& status) {
-    return !has_shop(status) && status.state == "running";
-  };
-  daemon.wait_for_status("the group is gone", is_gone, 60s);
-  const auto looks = count_in(daemon.log(), ": done after");
-  site.install(probe_v1(), "other");
-  wait_for_ends(daemon, ": done after", looks + 1);
-  REQUIRE(contains(daemon.log(), "is quarantined"));
-  REQUIRE(!has_shop(daemon.status()));
 }

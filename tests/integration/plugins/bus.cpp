@@ -1,17 +1,80 @@
 // The bus as requests: /publish/TEXT to the topic "news", /add counts "count", /count, /set/VALUE
-// and /get of "key". /seen tells who answers, what it has seen of "news" and how often the bus was
-// lost.
+// and /get of "key". /linger/PORT passes sockets on to the daemon that are connected to the port
+// and whose close waits. /seen tells who answers, what it has seen of "news" and how often the bus
+// was lost.
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <appserver/plugin.hpp>
+#include <array>
 #include <cstdint>
+#include <cstring>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
 namespace {
 
 using namespace appserver;
+
+// A connection to the port over which nothing more goes, and whose close waits for an hour.
+int lingering(int port) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  if (::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) < 0)
+    throw std::runtime_error("cannot connect");
+  const std::array<char, 65536> filler{};
+  while (::send(fd, filler.data(), filler.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) continue;
+  const linger for_ever{1, 3600};
+  if (::setsockopt(fd, SOL_SOCKET, SO_LINGER, &for_ever, sizeof(for_ever)) < 0)
+    throw std::runtime_error("cannot linger");
+  return fd;
+}
+
+// As the channel's want_bus: version, kind, slot, number.
+struct Message {
+  std::uint16_t version = 2;
+  std::uint16_t kind = 106;
+  std::uint32_t slot = 0;
+  std::uint64_t number = 0;
+};
+
+bool pass(int socket, int fd) {
+  Message bytes;
+  iovec vector{&bytes, sizeof(bytes)};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &vector;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  std::memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+  return ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+}
+
+// To whoever is at the other end of this worker's message sockets; its channel is the first.
+int give_lingering(int port) {
+  int given = 0;
+  for (int socket = 63; socket >= 3; --socket) {
+    int type = 0;
+    socklen_t size = sizeof(type);
+    if (::getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET)
+      continue;
+    const int fd = lingering(port);
+    if (pass(socket, fd)) ++given;
+    ::close(fd);
+  }
+  return given;
+}
 
 class BusProbe final : public Plugin {
  public:
@@ -47,6 +110,8 @@ class BusProbe final : public Plugin {
                   return found.value() ? found.value()->value : std::string("(none)");
                 });
               });
+    } else if (path.starts_with("/linger/")) {
+      response.text("given " + std::to_string(give_lingering(std::stoi(rest))));
     } else {
       response.text(std::to_string(::getpid()) + " resets " + std::to_string(resets_) + " lost " +
                     std::to_string(lost_) + " " + seen_);

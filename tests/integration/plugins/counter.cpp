@@ -2,7 +2,8 @@
 // clang-format off
 //   /       "N v1\n": the count, this request included
 //   /from   what it began with: "empty\n", or "N of layout L\n"
-// Settings: save: "good" | "hangs" | "throws" | "too_much" | "none"; fails_to_start_if: FILE
+// Settings: save: "good" | "hangs" | "throws" | "too_much" | "none"; fails_to_start_if: FILE;
+//   chokes_on: COUNT that was left
 // clang-format on
 #include <unistd.h>
 
@@ -26,6 +27,8 @@ class Counter final : public appserver::Plugin {
     save_ = worker.settings().get("save", "good");
     const auto left = worker.predecessor_state();
     if (!left) return;
+    if (left->bytes == worker.settings().get("chokes_on", ""))
+      throw std::runtime_error("told to choke");
     count_ = std::stoull(std::string(left->bytes));
     from_ = std::to_string(count_) + " of layout " + std::to_string(left->version);
   }

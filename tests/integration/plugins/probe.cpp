@@ -10,6 +10,7 @@
 //   /environment?name=K     of the process
 //   /directory              of the process
 //   /reloads                how many reloads this worker was kept through
+//   /remote                 the client's end of the connection
 //   /fails_in_v2            500 in v2
 //   /slow_in_v2?ms=N        as /slow in v2, at once in v1
 //   /throw                  an exception
@@ -93,6 +94,7 @@ class Probe final : public appserver::Plugin {
   std::string text_for(const appserver::Request& request) const {
     const auto path = request.path();
     if (path == "/echo") return request.query("text", "") + "\n";
+    if (path == "/remote") return std::string(request.remote()) + "\n";
     if (path == "/reloads") return std::to_string(reloads_) + "\n";
     if (path == "/directory") return std::filesystem::current_path().string() + "\n";
     if (path == "/setting") {

@@ -6,6 +6,7 @@
 //   close, abort   the connection
 //   close CODE     a WebSocket, with the reason "as asked"
 //   info           "PROTOCOL LISTENER BYTES_IN"
+//   ends           "REMOTE LOCAL"
 //   flood N        N answers of 1000 bytes, as many as are taken at a time
 //   crash          SIGSEGV
 // A message of bytes is answered with bytes. A WebSocket at /refused is refused, one at /throw
@@ -81,6 +82,11 @@ class Talker final : public appserver::Plugin {
       const appserver::ConnectionInfo info = connection.info();
       connection.send(info.protocol + " " + info.listener + " " + std::to_string(info.bytes_in) +
                       (info.subprotocol.empty() ? "" : " " + info.subprotocol));
+      return;
+    }
+    if (message == "ends") {
+      const appserver::ConnectionInfo info = connection.info();
+      connection.send(info.remote + " " + info.local);
       return;
     }
     if (message.starts_with("close ")) {

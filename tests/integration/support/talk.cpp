@@ -48,6 +48,7 @@ Talk::Talk(const Endpoint& endpoint, milliseconds patience, WebSocketWish wish)
     ::getsockopt(socket_.get(), SOL_SOCKET, SO_ERROR, &error, &size);
   }
   if (error != 0) throw std::runtime_error(std::string("connect: ") + std::strerror(error));
+  send_bytes(wish.preamble);
   if (is_websocket()) shake_hands(endpoint, wish);
 }
 

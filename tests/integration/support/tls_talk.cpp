@@ -28,6 +28,8 @@ TlsTalk::TlsTalk(const Endpoint& endpoint, const TlsWish& wish, milliseconds pat
   const timeval limit{patience.count() / 1000, (patience.count() % 1000) * 1000};
   ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
   ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+  // With the handshake's first message in one segment.
+  ::send(socket_.get(), wish.preamble.data(), wish.preamble.size(), MSG_NOSIGNAL | MSG_MORE);
   context_ = SSL_CTX_new(TLS_client_method());
   for (const auto& one : certificates::read_certificates(wish.authority))
     X509_STORE_add_cert(SSL_CTX_get_cert_store(context_), one.get());

@@ -18,6 +18,7 @@ struct TlsWish {
   std::string authority;          // PEM of who is trusted
   std::string name{"localhost"};  // asked for (SNI), and verified
   test::Made identity{};          // shown to the server, where it is not empty
+  std::string preamble{};         // bytes before the handshake
 };
 
 class TlsTalk {

@@ -15,6 +15,7 @@ struct WebSocketWish {
   std::string path = "/";
   std::string protocols{};  // comma-separated; empty: none
   bool deflate = false;
+  std::string preamble{};  // bytes before the handshake, of a connection of any kind
 };
 
 std::string handshake_of(const Endpoint& endpoint, const WebSocketWish& wish);
