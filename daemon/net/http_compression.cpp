@@ -84,7 +84,9 @@ void HttpConnection::compress_waiting() {
   if (!coder_ || pending_output() + corked >= HttpServer::kMaxPendingOutput) return;
   std::string& compressed = server_.compressed_;
   compressed.clear();
-  compress_left_ -= coder_->run(compressed, compress_left_);
+  const std::size_t piece =
+      server_.limits_.compression.level < 7 ? HttpServer::kPiece : HttpServer::kPieceAtHighLevels;
+  compress_left_ -= coder_->run(compressed, std::min(compress_left_, piece));
   const bool chunked = body_mode_ == http::BodyMode::chunked;
   if (chunked) {
     http::append_chunk(out(), compressed);

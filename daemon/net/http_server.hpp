@@ -64,8 +64,11 @@ class HttpServer final {
   static constexpr milliseconds kLinger{1'000};
 
   // Bytes of answers that a connection compresses before others have their turn: some 10 ms at
-  // level 6. What is more goes on in its next turns.
+  // level 6. What is more goes on in its next turns, piece by piece: all connections that have
+  // some have one before the loop looks at its events again.
   static constexpr std::size_t kCompressedATurn = std::size_t{256} << 10;
+  static constexpr std::size_t kPiece = std::size_t{16} << 10;
+  static constexpr std::size_t kPieceAtHighLevels = std::size_t{2} << 10;  // from level 7 on
   // Answers that are compressed in pieces at a time, each with a state of zlib's; further ones go
   // as they are.
   static constexpr std::size_t kMostCoders = 1024;

@@ -116,8 +116,9 @@ bool StreamConnection::may_deliver() const {
   // What comes after a handover belongs to the successor.
   const bool successors = server_.sink_ != nullptr && !is_outbound() && !stays_ && at_boundary();
   const StreamConnection* const sink = piped_to();
-  return !paused_ && !full_ && !successors && !input_ended_ && !is_ending() &&
-         (sink == nullptr || !sink->is_full());
+  // Each way of a tunnel is paced by its own sink: a peer may read on only while it is read from.
+  const bool full = sink == nullptr ? full_ : sink->is_full();
+  return !paused_ && !full && !successors && !input_ended_ && !is_ending();
 }
 
 void StreamConnection::process(std::span<char>& data) {

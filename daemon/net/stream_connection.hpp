@@ -81,6 +81,8 @@ class StreamConnection final : public Connection {
   void next_wait();
   void set_timeout();
   bool has_message_under_way() const;
+  milliseconds longest_silence() const;
+  bool tunnel_has_unsent() const;
   void on_slow_message();
   void linger();
   void discard_input();

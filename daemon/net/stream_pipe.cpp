@@ -22,6 +22,11 @@ StreamConnection* StreamConnection::piped_to() const {
   return pipe_to_ == 0 ? nullptr : server_.find(pipe_to_);
 }
 
+bool StreamConnection::tunnel_has_unsent() const {
+  const StreamConnection* const sink = piped_to();
+  return sink != nullptr && sink->pending_output() > 0;
+}
+
 void StreamConnection::deliver_piped(std::string_view data) {
   StreamConnection* const sink = piped_to();
   if (sink == nullptr || sink->is_ending()) {

@@ -132,6 +132,14 @@ void StreamServer::drain_politely() {
   });
 }
 
+bool StreamServer::outbound_have_unsent() {
+  bool unsent = false;
+  table_.each([&unsent](const StreamConnection& connection) {
+    unsent = unsent || (connection.is_outbound() && connection.pending_output() > 0);
+  });
+  return unsent;
+}
+
 std::size_t StreamServer::cut() {
   std::size_t open = 0;
   table_.each([&open](const StreamConnection& connection) {

@@ -82,6 +82,8 @@ class StreamServer final {
   static constexpr milliseconds kLinger{1'000};
   // For the peer of a WebSocket to answer our close frame.
   static constexpr milliseconds kCloseTimeout{5'000};
+  // For the next byte of the open direction of a tunnel whose other one has ended.
+  static constexpr milliseconds kHalfClosed{300'000};
 
   StreamServer(boost::asio::io_context& context, const StreamLimits& limits, StreamHandler& handler,
                telemetry::WorkerPage& page);
@@ -108,6 +110,7 @@ class StreamServer final {
   // Of clients.
   std::size_t connections() const { return table_.count() - outbound_; }
   std::size_t outbound() const { return outbound_; }
+  bool outbound_have_unsent();
   // Called when a connection has ended or was handed over, from within its last turn: must not
   // destroy the server.
   void on_fewer(std::function<void()> call) { on_fewer_ = std::move(call); }

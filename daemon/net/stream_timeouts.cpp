@@ -1,4 +1,5 @@
 // How long a StreamConnection waits for what.
+#include <algorithm>
 #include <utility>
 
 #include "net/stream_connection.hpp"
@@ -36,8 +37,8 @@ void StreamConnection::set_timeout() {
     }
   } else if (politely_) {
     server_.wheel_.set(*this, StreamServer::kLinger);
-  } else if (limits.idle_timeout.count() > 0 && !paused_) {
-    server_.wheel_.set(*this, limits.idle_timeout);
+  } else if (const milliseconds silence = longest_silence(); silence.count() > 0 && !paused_) {
+    server_.wheel_.set(*this, silence);
   } else {
     server_.wheel_.clear(*this);
   }
@@ -57,13 +58,25 @@ void StreamConnection::on_timeout() {
     set_timeout();
   } else if (websocket_) {
     on_quiet();
+  } else if (politely_ && tunnel_has_unsent()) {
+    set_timeout();
   } else if (politely_) {
     reason_ = APPSERVER_CLOSED_DRAINED;
     linger();
+  } else if (output_ended_) {
+    finish(APPSERVER_CLOSED_TIMEOUT, "nothing came behind the end of what was sent");
   } else {
     finish(APPSERVER_CLOSED_TIMEOUT, "nothing was sent or received for limits.stream_idle_timeout");
   }
   settle();
+}
+
+// Whoever closes his end of a tunnel can no longer be seen to go: the other one's answer is not
+// waited for without an end. 0: for ever.
+milliseconds StreamConnection::longest_silence() const {
+  const milliseconds idle = server_.limits_.idle_timeout;
+  if (!output_ended_ || input_ended_) return idle;
+  return idle.count() > 0 ? std::min(idle, StreamServer::kHalfClosed) : StreamServer::kHalfClosed;
 }
 
 bool StreamConnection::has_message_under_way() const {

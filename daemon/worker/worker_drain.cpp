@@ -94,7 +94,11 @@ bool Worker::outbound_is_closed() {
   farewell_.expires_after(net::StreamServer::kLinger);
   farewell_.async_wait([this](const error_code& error) {
     if (error) return;
-    said_farewell_ = true;
+    // What a client has sent through a tunnel is to arrive: limits.send_timeout and the drain's
+    // deadline bound it.
+    const bool unsent = streams_.outbound_have_unsent();
+    said_farewell_ = !unsent;
+    says_farewell_ = !unsent;
     check_drained();
   });
   return false;

@@ -172,8 +172,10 @@ TEST_CASE("a worker that crashes takes its own connections along, and the next o
   talking.daemon.expect_error("crash record");
   Talk next(talking.daemon.address());
   CHECK(next.ask("one") == "v1 1 one");
-  CHECK(talking.daemon.ctl({"crashes", "show", "1"}).text().find("on_message") !=
-        std::string::npos);
+  eventually("the crash record names the hook", 30s, [&] {
+    return talking.daemon.ctl({"crashes", "show", "1"}).text().find("on_message") !=
+           std::string::npos;
+  });
 }
 
 TEST_CASE("a stop closes WebSockets with 1001") {

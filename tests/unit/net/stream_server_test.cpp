@@ -360,6 +360,39 @@ TEST_CASE("two piped connections are a tunnel that no faster end overruns") {
   CHECK(serving.until([&] { return serving.script.ended.size() == 2; }));
 }
 
+TEST_CASE("an end of a tunnel that takes nothing is still read from") {
+  Streaming serving;
+  Client a = serving.connect("tcp");
+  Client b = serving.connect("tcp");
+  const auto ids = serving.script.connected;
+  REQUIRE(serving.server.pipe(ids.at(0), ids.at(1)) == APPSERVER_OK);
+  REQUIRE(serving.server.pipe(ids.at(1), ids.at(0)) == APPSERVER_OK);
+  const std::string chunk(3000, 'x');
+  for (int quiet = 0; quiet < 50;) {
+    const auto put = ::send(a.fd(), chunk.data(), chunk.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    quiet = put > 0 ? 0 : quiet + 1;
+    settle(serving.context);
+  }
+  b.send("an answer");
+  CHECK(serving.gets(a, "an answer"));
+}
+
+TEST_CASE("a tunnel with one direction left ends when nothing comes from there any more") {
+  Streaming serving;
+  Client a = serving.connect_tcp("tcp");
+  Client b = serving.connect_tcp("tcp");
+  const auto ids = serving.script.connected;
+  REQUIRE(serving.server.pipe(ids.at(0), ids.at(1)) == APPSERVER_OK);
+  REQUIRE(serving.server.pipe(ids.at(1), ids.at(0)) == APPSERVER_OK);
+  a.send("all");
+  a.end();
+  REQUIRE(serving.closes(b));
+  serving.pass(net::StreamServer::kHalfClosed - milliseconds(1'000));
+  CHECK(serving.script.ended.empty());
+  serving.pass(milliseconds(2'000));
+  CHECK(serving.until([&] { return serving.script.ended.size() == 2; }));
+}
+
 TEST_CASE("each direction of a tunnel ends by itself") {
   Streaming serving;
   Client a = serving.connect_tcp("tcp");
