@@ -53,13 +53,12 @@ void StreamConnection::on_timeout() {
     finish(APPSERVER_CLOSED_TIMEOUT, "the peer takes no bytes of what is sent");
   } else if (has_message_under_way()) {
     on_slow_message();
-  } else if ((!websocket_ || !paused_) && has_unread_input()) {
-    // What came in this very moment is served.
+  } else if (((!websocket_ || !paused_) && has_unread_input()) ||
+             (politely_ && tunnel_has_unsent())) {
+    // What came in this very moment is served, and what has come is passed on.
     set_timeout();
   } else if (websocket_) {
     on_quiet();
-  } else if (politely_ && tunnel_has_unsent()) {
-    set_timeout();
   } else if (politely_) {
     reason_ = APPSERVER_CLOSED_DRAINED;
     linger();
