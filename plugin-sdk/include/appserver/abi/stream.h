@@ -61,7 +61,8 @@ typedef struct appserver_connection_info {
   appserver_str protocol;        /* "tcp", "text", "frame", "websocket" */
   appserver_str remote;          /* "192.0.2.1:5123", "[2001:db8::1]:5123", "unix" or "unknown" */
   appserver_str local;           /* alike */
-  appserver_str listener;        /* as the configuration has it: "text://0.0.0.0:2000" */
+  appserver_str listener;        /* as the configuration has it: "text://0.0.0.0:2000"; the URL of
+                                    one of "connect/1" */
   uint64_t bytes_in;             /* in this worker, framing included */
   uint64_t bytes_out;            /* taken by the kernel */
   uint64_t unsent;               /* bytes that wait for the peer to take them */
@@ -122,7 +123,9 @@ typedef struct appserver_stream_host {
 
   /* What comes from `from` goes to `to` from now on, past on_message, no faster than `to` takes it,
    * until either ends; then the other is closed, too. Both must be tcp:// without `measure`. A
-   * second call for the other direction makes a tunnel. INVALID, GONE. */
+   * second call for the other direction makes a tunnel, each direction of which ends by itself: the
+   * end of what one side sends goes along, and on_close follows when both have ended. INVALID,
+   * GONE. */
   int32_t (*pipe)(appserver_worker* worker, appserver_connection from,
                   appserver_connection to) APPSERVER_NOEXCEPT;
 } appserver_stream_host;
