@@ -39,7 +39,6 @@ void HttpConnection::turn(std::string_view data) {
   in_turn_ = true;
   server_.cork_.clear();
   server_.answered_at_.reset();
-  compress_left_ = HttpServer::kCompressedATurn;
   compress_waiting();
   process(data);
   in_turn_ = false;
@@ -48,7 +47,7 @@ void HttpConnection::turn(std::string_view data) {
   server_.cork_.clear();
   if (server_.cork_.capacity() > 2 * HttpServer::kMaxPendingOutput)
     std::string().swap(server_.cork_);
-  if (server_.compressed_.capacity() > 2 * HttpServer::kCompressedATurn)
+  if (server_.compressed_.capacity() > 2 * HttpServer::kMostWhole)
     std::string().swap(server_.compressed_);
   next_wait();
 }
@@ -309,7 +308,7 @@ void HttpConnection::next_wait() {
     wait_for_output();
   } else if (coder_ && coder_->has_work()) {
     server_.wheel_.clear(*this);
-    server_.table_.schedule(*this);
+    server_.table_.schedule_work(*this);
     return;
   } else if (close_when_sent_) {
     end_after_answer();
