@@ -430,26 +430,36 @@ void StreamConnection::say_farewell() {
   close(websocket::kGoingAway);
 }
 
+bool StreamConnection::begin_cut() {
+  const bool has_unsent = pending_output() > 0;
+  is_part_ = !output_ended_ && !lingering_ && (has_unsent || server_.find(piped_from_) != nullptr);
+  if (is_closed() || aborted_ || lingering_) return false;
+  // An outbound end of a tunnel is its client's.
+  if (is_outbound()) return has_unsent && piped_to() == nullptr;
+  return has_unsent || !is_ending();
+}
+
 void StreamConnection::cut() {
-  if (websocket_ && known_ && !is_ending()) {
+  if (websocket_ && known_ && !is_ending() && !is_part_) {
     // As far as the kernel takes it: nobody waits for it any more.
     start_closing(websocket::kGoingAway, {});
     static_cast<void>(flush({}));
   }
-  if (aborted_) {
-    // The peer is to see that this is no regular end.
-    const struct ::linger reset {
-      1, 0
-    };
-    ::setsockopt(descriptor(), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-  }
+  if (aborted_ || is_part_) reset_at_close();
   finish(aborted_ ? reason_ : APPSERVER_CLOSED_DRAINED, why_);
+}
+
+void StreamConnection::reset_at_close() {
+  const struct ::linger reset {
+    1, 0
+  };
+  ::setsockopt(descriptor(), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 }
 
 void StreamConnection::finish(std::uint32_t reason, std::string_view text) {
   if (is_closed()) return;
   server_.wheel_.clear(*this);
-  close_socket(aborted_ ? Goodbye::unsaid : Goodbye::said);
+  close_socket(aborted_ || is_part_ ? Goodbye::unsaid : Goodbye::said);
   reason_ = reason;
   why_ = text;
   forget();
