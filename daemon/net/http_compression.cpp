@@ -30,9 +30,12 @@ bool HttpConnection::begin_coding(std::unique_ptr<Deflater> begun) {
   try {
     auto coder = begun ? std::make_unique<http::BodyCoder>(std::move(begun))
                        : std::make_unique<http::BodyCoder>(server_.limits_.compression.level);
-    if (server_.coders_ + coder->weight() > HttpServer::kMostCoders) return false;
-    coder_ = std::move(coder);
+    if (server_.coders_ + coder->weight() <= HttpServer::kMostCoders) coder_ = std::move(coder);
   } catch (const std::bad_alloc&) {
+    // As if there were too many.
+  }
+  if (!coder_) {
+    server_.page_.uncompressed.add();
     return false;
   }
   server_.coders_ += coder_->weight();

@@ -172,6 +172,7 @@ struct WorkerPage {
   Counter log_dropped;
   Counter datagrams_unsent;  // that the kernel had no room for
   Counter datagrams_lost;    // that came while a socket's queue was full
+  Counter uncompressed;      // answers that too many others at a time kept from being compressed
   LatencyHistogram latency;  // from a whole request to the end of its answer, queued for the client
   CrashNote crash;
   std::array<Metric, kMetrics> metrics;

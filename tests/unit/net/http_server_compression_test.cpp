@@ -388,6 +388,7 @@ TEST_CASE("streams beyond those that may be compressed go as they are, until som
     REQUIRE(serving.until([&] { return clients.back().read_once(); }));
     CHECK(clients.back().got("Content-Encoding") == (i < net::HttpServer::kMostCoders));
   }
+  CHECK(serving.page.uncompressed.get() == 1);
   // One is cut in its midst: its state is free for another.
   CHECK(serving.server.abort(serving.script.seen.front()) == APPSERVER_OK);
   REQUIRE(serving.closes(clients.front()));
