@@ -172,11 +172,11 @@ struct WorkerPage {
   Counter log_dropped;
   Counter datagrams_unsent;  // that the kernel had no room for
   Counter datagrams_lost;    // that came while a socket's queue was full
-  Counter uncompressed;      // answers that too many others at a time kept from being compressed
   LatencyHistogram latency;  // from a whole request to the end of its answer, queued for the client
   CrashNote crash;
   std::array<Metric, kMetrics> metrics;
-  BusCounters bus;  // of the process of the bus alone
+  BusCounters bus;       // of the process of the bus alone
+  Counter uncompressed;  // answers that too many others at a time kept from being compressed
 
   static WorkerPage& create_in(std::span<std::byte> memory) {
     return *new (memory.data()) WorkerPage;

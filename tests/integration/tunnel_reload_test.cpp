@@ -99,7 +99,7 @@ TEST_CASE("what goes through a tunnel during a reload arrives whole, however lat
   Process reload = proxied.daemon.begin_ctl({"reload"});
   proxied.wait_for_successor();
   REQUIRE((read_all(upstream) == bytes));
-  // The client's direction has ended, and the answer takes until another reload is asked for.
+  // One direction has ended; the old worker stays for the other.
   REQUIRE(reload.running());
   send_all(upstream, "received");
   REQUIRE(::shutdown(upstream.get(), SHUT_WR) == 0);
