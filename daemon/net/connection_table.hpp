@@ -1,13 +1,17 @@
 // The connections of one kind that a worker has, by number.
 #pragma once
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <utility>
 #include <vector>
+
+#include "net/turn_budget.hpp"
 
 namespace appserver::net {
 
@@ -20,7 +24,11 @@ class ConnectionTable final {
   static constexpr unsigned kIndexBits = 20;
   static constexpr std::size_t kMost = std::size_t{1} << kIndexBits;
 
-  explicit ConnectionTable(boost::asio::io_context& context) : context_(context) {}
+  // Scheduled turns before the loop looks at its events: as many as it takes events at a time.
+  static constexpr std::size_t kTurnsAtATime = 128;
+
+  explicit ConnectionTable(boost::asio::io_context& context)
+      : context_(context), budget_(context) {}
   ConnectionTable(const ConnectionTable&) = delete;
   ConnectionTable& operator=(const ConnectionTable&) = delete;
 
@@ -66,28 +74,52 @@ class ConnectionTable final {
     }
   }
 
-  // A turn that no event of its socket begins, before the loop waits again.
-  void schedule(Item& item) {
+  // A turn that no event of its socket begins, soon, in the order of these calls.
+  void schedule(Item& item) { add_to(turns_, item); }
+  // The same of one that will do a piece of work: one such turn each, as far as budget() allows,
+  // and then the loop looks at its events.
+  void schedule_work(Item& item) { add_to(work_, item); }
+
+  TurnBudget& budget() { return budget_; }
+
+ private:
+  using Queue = std::deque<Item*>;
+
+  void add_to(Queue& queue, Item& item) {
     if (item.is_scheduled()) return;
     item.set_scheduled(true);
-    scheduled_.push_back(&item);
+    queue.push_back(&item);
+    post();
+  }
+
+  void post() {
     if (!std::exchange(posted_, true)) boost::asio::post(context_, [this] { run_scheduled(); });
   }
 
- private:
   void run_scheduled() {
     posted_ = false;
-    const std::vector<Item*> batch = std::exchange(scheduled_, {});
-    for (Item* const item : batch) {
-      item->set_scheduled(false);
-      item->run_scheduled();
-    }
+    budget_.begin_turn();
+    for (std::size_t left = work_.size(); left > 0 && !budget_.is_spent(); --left) run_next(work_);
+    // What the others and the next events bring has a budget of its own.
+    budget_.begin_turn();
+    for (std::size_t left = std::min(turns_.size(), kTurnsAtATime); left > 0; --left)
+      run_next(turns_);
+    if (!turns_.empty() || !work_.empty()) post();
+  }
+
+  static void run_next(Queue& queue) {
+    Item* const item = queue.front();
+    queue.pop_front();
+    item->set_scheduled(false);
+    item->run_scheduled();
   }
 
   boost::asio::io_context& context_;
   std::vector<std::unique_ptr<Item>> items_;
   std::vector<std::uint32_t> free_;
-  std::vector<Item*> scheduled_;
+  Queue turns_;
+  Queue work_;
+  TurnBudget budget_;
   std::size_t count_ = 0;
   std::uint64_t ids_ = 0;
   bool posted_ = false;

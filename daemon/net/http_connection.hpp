@@ -68,12 +68,18 @@ class HttpConnection final : public Connection {
   http::Coding coding_for(const appserver_http_response& response,
                           std::optional<std::uint64_t> length, bool streamed) const;
   void write_whole(const appserver_http_response& response);
+  // False: not all of it was, for want of time; `rest` is left, and what was is in the server's.
+  bool compress_whole(std::string_view& rest);
   void write_compressed(const appserver_http_response& response, const http::Coding& coding);
-  // Of an answer in pieces, one at a time; false where there are too many already.
-  bool begin_coding();
+  // The rest of a whole answer in pieces. False where that cannot be: nothing is written.
+  bool go_on_in_pieces(const appserver_http_response& response, const http::Coding& coding,
+                       std::string_view rest);
+  // Of an answer in pieces; false where there are too many already.
+  bool begin_coding(std::unique_ptr<Deflater> begun = nullptr);
   void end_coding();
-  // As much as may be in this turn.
+  // A piece, if the turn allows it.
   void compress_waiting();
+  void append_coded(std::string_view coded);
   void flush_turn();
   void next_wait();
   void watch_client();
@@ -98,9 +104,8 @@ class HttpConnection final : public Connection {
   appserver_exchange exchange_ = 0;
   std::chrono::steady_clock::time_point began_;  // of the exchange
   std::unique_ptr<http::BodyCoder> coder_;       // until its answer is written
-  std::size_t compress_left_ = HttpServer::kCompressedATurn;
-  std::uint64_t body_left_ = 0;  // of a streamed answer of known length
-  std::uint64_t body_seen_ = 0;  // of the request, when its rate was last looked at
+  std::uint64_t body_left_ = 0;                  // of a streamed answer of known length
+  std::uint64_t body_seen_ = 0;                  // of the request, when its rate was last looked at
   http::AnswerTo answer_to_;
   http::BodyMode body_mode_ = http::BodyMode::none;
   std::uint32_t index_;

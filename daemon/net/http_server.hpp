@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "net/connection_table.hpp"
@@ -63,12 +64,14 @@ class HttpServer final {
   // answer is not lost to a reset.
   static constexpr milliseconds kLinger{1'000};
 
-  // Bytes of answers that a connection compresses before others have their turn: some 10 ms at
-  // level 6. What is more goes on in its next turns, piece by piece: all connections that have
-  // some have one before the loop looks at its events again.
-  static constexpr std::size_t kCompressedATurn = std::size_t{256} << 10;
+  // Of answers, compressed at a time: zlib needs up to some 10 ms for it. What is more goes on
+  // while the loop's turn is not spent (TurnBudget), and then in turns of the connection's own,
+  // between which the loop looks at its events.
   static constexpr std::size_t kPiece = std::size_t{16} << 10;
-  static constexpr std::size_t kPieceAtHighLevels = std::size_t{2} << 10;  // from level 7 on
+  static constexpr std::size_t kPieceAtHighLevels = std::size_t{1} << 10;  // from level 7 on
+  // An answer given whole that is not larger is compressed under its own length, if the turn has
+  // time for all of it; else it goes in chunks.
+  static constexpr std::size_t kMostWhole = std::size_t{256} << 10;
   // Answers that are compressed in pieces at a time, each with a state of zlib's; further ones go
   // as they are.
   static constexpr std::size_t kMostCoders = 1024;
@@ -134,11 +137,15 @@ class HttpServer final {
   // The plugin failed: 500 where nothing of the answer is out yet, else the connection is cut.
   std::int32_t fail(appserver_exchange exchange);
 
+  // In place of the processor's time, for tests.
+  void measure_work_by(TurnBudget::Clock clock) { table_.budget().measure_by(std::move(clock)); }
+
  private:
   friend class HttpConnection;
 
   HttpConnection* find(appserver_exchange exchange);
   Deflater* gzip();  // null for want of memory
+  std::size_t piece() const;
   void connection_ended();
 
   boost::asio::io_context& context_;
@@ -154,7 +161,7 @@ class HttpServer final {
   std::vector<char> scratch_;
   std::unique_ptr<Deflater> gzip_;  // of whole answers, from the first on
   std::string compressed_;          // what was compressed last
-  std::size_t coders_ = 0;
+  std::size_t coders_ = 0;          // by BodyCoder::weight()
   ConnectionTable<HttpConnection> table_;
   std::function<void()> on_fewer_;
   Upgraded on_upgrade_;

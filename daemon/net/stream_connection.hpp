@@ -52,6 +52,10 @@ class StreamConnection final : public Connection {
   void end_politely();
   // Of an outbound one: the worker ends.
   void say_farewell();
+  // To be called of all that are to be cut before the first is: whether this one is in the middle
+  // of something. Its peer does not take what it got for the whole then: it sees a reset.
+  bool begin_cut();
+  bool is_part() const { return is_part_; }
   // At once, in the middle of whatever it is.
   void cut();
   void settle() override;
@@ -81,8 +85,11 @@ class StreamConnection final : public Connection {
   void next_wait();
   void set_timeout();
   bool has_message_under_way() const;
+  bool is_drained_when_silent() const;
   milliseconds longest_silence() const;
+  bool is_tunnel() const;
   bool tunnel_has_unsent() const;
+  void reset_at_close();
   void on_slow_message();
   void linger();
   void discard_input();
@@ -142,6 +149,7 @@ class StreamConnection final : public Connection {
   bool close_when_sent_ = false;
   bool lingering_ = false;
   bool aborted_ = false;
+  bool is_part_ = false;  // what was sent so far, where it is cut
 };
 
 }  // namespace appserver::net

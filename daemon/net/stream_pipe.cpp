@@ -22,6 +22,11 @@ StreamConnection* StreamConnection::piped_to() const {
   return pipe_to_ == 0 ? nullptr : server_.find(pipe_to_);
 }
 
+bool StreamConnection::is_tunnel() const {
+  const StreamConnection* const other = piped_to();
+  return other != nullptr && other->pipe_to_ == id_;
+}
+
 bool StreamConnection::tunnel_has_unsent() const {
   const StreamConnection* const sink = piped_to();
   return sink != nullptr && sink->pending_output() > 0;
@@ -40,7 +45,7 @@ void StreamConnection::deliver_piped(std::string_view data) {
 
 bool StreamConnection::end_direction() {
   StreamConnection* const other = piped_to();
-  if (other == nullptr || other->pipe_to_ != id_ || other->is_ending()) return false;
+  if (!is_tunnel() || other->is_ending()) return false;
   input_ended_ = true;
   other->ends_output_ = true;
   server_.table_.schedule(*other);

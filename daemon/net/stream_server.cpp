@@ -142,11 +142,11 @@ bool StreamServer::outbound_have_unsent() {
 
 std::size_t StreamServer::cut() {
   std::size_t open = 0;
-  table_.each([&open](const StreamConnection& connection) {
-    if (!connection.is_ending() && !connection.is_outbound()) ++open;
+  table_.each([&open](StreamConnection& connection) {
+    if (connection.begin_cut()) ++open;
   });
   table_.each([](StreamConnection& connection) {
-    if (!connection.is_outbound()) connection.cut();
+    if (!connection.is_outbound() || connection.is_part()) connection.cut();
     connection.settle();
   });
   return open;
@@ -160,7 +160,10 @@ void StreamServer::close_outbound() {
 
 void StreamServer::cut_outbound() {
   table_.each([](StreamConnection& connection) {
-    if (connection.is_outbound()) connection.cut();
+    if (connection.is_outbound()) {
+      connection.begin_cut();
+      connection.cut();
+    }
     connection.settle();
   });
 }

@@ -124,10 +124,13 @@ class StreamServer final {
   void hand_over(Sink sink);
 
   // From now on each connection ends behind the answer to its next message, or once it was silent
-  // for kLinger; a WebSocket at a moment within close_spread at which nothing waits to be answered.
+  // for kLinger; a WebSocket at a moment within close_spread at which nothing waits to be answered;
+  // a tunnel by its ends only.
   void drain_politely();
 
-  // Ends all of clients at once; gives the number of connections that were open.
+  // Ends all of clients at once, and those of others that are in the midst of something; gives the
+  // number of connections that were open or had something unsent, a tunnel to another server being
+  // one. A peer that cannot know whether it has got all sees a reset.
   std::size_t cut();
 
   // Ends outbound ones behind what waits to be sent, WebSockets with 1001, or at once.

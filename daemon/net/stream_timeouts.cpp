@@ -35,7 +35,7 @@ void StreamConnection::set_timeout() {
     } else {
       server_.wheel_.set(*this, quiet);
     }
-  } else if (politely_) {
+  } else if (is_drained_when_silent()) {
     server_.wheel_.set(*this, StreamServer::kLinger);
   } else if (const milliseconds silence = longest_silence(); silence.count() > 0 && !paused_) {
     server_.wheel_.set(*this, silence);
@@ -59,7 +59,7 @@ void StreamConnection::on_timeout() {
     set_timeout();
   } else if (websocket_) {
     on_quiet();
-  } else if (politely_) {
+  } else if (is_drained_when_silent()) {
     reason_ = APPSERVER_CLOSED_DRAINED;
     linger();
   } else if (output_ended_) {
@@ -68,6 +68,12 @@ void StreamConnection::on_timeout() {
     finish(APPSERVER_CLOSED_TIMEOUT, "nothing was sent or received for limits.stream_idle_timeout");
   }
   settle();
+}
+
+// Not what only the plugin keeps silent. Of a tunnel nobody here knows whether its ends are
+// through: a drain of it lasts until they say so, or to its deadline.
+bool StreamConnection::is_drained_when_silent() const {
+  return politely_ && !paused_ && !is_tunnel();
 }
 
 // Whoever closes his end of a tunnel can no longer be seen to go: the other one's answer is not

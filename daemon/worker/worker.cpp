@@ -277,6 +277,20 @@ void Worker::complain(const std::string& what) {
   log_.write(config::LogLevel::warning, what);
 }
 
+// At most once a minute.
+void Worker::complain_of_uncompressed() {
+  const std::uint64_t uncompressed = page_.uncompressed.get();
+  if (uncompressed == told_uncompressed_) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (told_uncompressed_ > 0 && now - told_uncompressed_at_ < std::chrono::minutes(1)) return;
+  log_.write(config::LogLevel::warning,
+             fmt::format("{} answers went out uncompressed: {} streams are compressed at a time. "
+                         "Raise count, or name fewer types in compress.types",
+                         uncompressed - told_uncompressed_, net::HttpServer::kMostCoders));
+  told_uncompressed_ = uncompressed;
+  told_uncompressed_at_ = now;
+}
+
 // Null: of a listener of nobody.
 void Worker::begin(Handed fresh, const std::shared_ptr<const net::StreamListener>& listener) {
   try {
@@ -343,6 +357,7 @@ void Worker::tick() {
   streams_.tick();
   gate_.tick();
   datagrams_.tick();
+  complain_of_uncompressed();
   tick_.expires_after(net::TimerWheel::kTick);
   tick_.async_wait([this](const error_code& error) {
     if (!error) tick();

@@ -59,6 +59,7 @@ class Worker final {
   }
   void connection_ended();
   void complain(const std::string& what);
+  void complain_of_uncompressed();
   void check_plugin();
   void start_accepting(std::uint32_t slot);
   void stop_accepting(std::uint32_t slot, bool empty_queue);
@@ -98,6 +99,8 @@ class Worker final {
   std::unique_ptr<HandoverSender> sender_;
   std::list<std::unique_ptr<HandoverReceiver>> receivers_;
   std::chrono::steady_clock::time_point last_complaint_{};
+  std::uint64_t told_uncompressed_ = 0;
+  std::chrono::steady_clock::time_point told_uncompressed_at_{};
   std::uint64_t cut_ = 0;
   bool serving_ = false;
   bool draining_ = false;

@@ -1,10 +1,7 @@
 // Connections that plugins open to others: by the proxy as a tunnel, and by the dialer plugin to
 // other groups and to peers that the test plays.
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 
 #include <catch2/catch.hpp>
 #include <fstream>
@@ -15,6 +12,7 @@
 #include "certificate_maker.hpp"
 #include "support/daemon.hpp"
 #include "support/http_client.hpp"
+#include "support/peer.hpp"
 #include "support/site.hpp"
 #include "support/talk.hpp"
 #include "support/tls_talk.hpp"
@@ -24,71 +22,6 @@ using appserver::os::Fd;
 namespace fs = std::filesystem;
 
 namespace {
-
-void be_patient(const Fd& socket) {
-  const timeval patience{20, 0};
-  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-  ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-}
-
-// A listener that the test plays; it may go and come back at its port.
-class Peer {
- public:
-  Peer() { listen(0); }
-  std::uint16_t port() const { return port_; }
-  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
-
-  void leave() { listener_.reset(); }
-  void come_back() { listen(port_); }
-  Fd accept() {
-    Fd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    REQUIRE(socket);
-    be_patient(socket);
-    return socket;
-  }
-
- private:
-  void listen(std::uint16_t port) {
-    listener_ = Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    const int on = 1;
-    ::setsockopt(listener_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    address.sin_port = htons(port);
-    auto* const any = static_cast<sockaddr*>(static_cast<void*>(&address));
-    socklen_t size = sizeof(address);
-    REQUIRE(::bind(listener_.get(), any, size) == 0);
-    REQUIRE(::listen(listener_.get(), 8) == 0);
-    REQUIRE(::getsockname(listener_.get(), any, &size) == 0);
-    port_ = ntohs(address.sin_port);
-    be_patient(listener_);
-  }
-
-  Fd listener_;
-  std::uint16_t port_ = 0;
-};
-
-void send_all(const Fd& socket, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t put = ::send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    REQUIRE(put > 0);
-    bytes.remove_prefix(static_cast<std::size_t>(put));
-  }
-}
-
-std::string read_all(const Fd& socket, std::size_t most = std::string::npos) {
-  std::string all;
-  std::string part(65'536, '\0');
-  while (all.size() < most) {
-    const ssize_t got =
-        ::recv(socket.get(), part.data(), std::min(part.size(), most - all.size()), 0);
-    REQUIRE(got >= 0);
-    if (got == 0) break;
-    all.append(part, 0, static_cast<std::size_t>(got));
-  }
-  return all;
-}
 
 std::string tunnel(const std::string& upstream) {
   return "groups:\n  api:\n    plugin: proxy\n    count: 1\n    listen: 'tcp://127.0.0.1:0'\n"

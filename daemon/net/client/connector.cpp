@@ -196,6 +196,7 @@ std::optional<milliseconds> Connector::Link::go_on(bool may) {
 }
 
 void Connector::Link::end() {
+  if (owner_ != nullptr && is_open()) --owner_->open_;
   owner_ = nullptr;
   ++attempt_;
   timer_.cancel();
@@ -206,6 +207,7 @@ void Connector::Link::end() {
 
 bool Connector::Link::on_connect(appserver_connection connection) {
   connection_ = connection;
+  if (owner_ != nullptr) ++owner_->open_;
   opened_at_ = Clock::now();
   hook_failed_ = false;
   const auto events = events_;
@@ -228,6 +230,7 @@ StreamHandler::Outcome Connector::Link::on_message(appserver_connection connecti
 void Connector::Link::on_close(appserver_connection connection, std::uint32_t reason,
                                std::uint32_t code, std::string_view text) {
   connection_ = 0;
+  if (owner_ != nullptr) --owner_->open_;
   const auto events = events_;
   if (!events) return;
   if (Clock::now() - opened_at_ >= kStable) retried_ = 0;
@@ -245,16 +248,19 @@ void Connector::Link::on_buffer_drain(appserver_connection connection) {
   if (const auto events = events_) events->on_buffer_drain(connection);
 }
 
-Connector::Connector(asio::io_context& context, StreamServer& streams)
-    : context_(context), streams_(streams), random_(std::random_device{}()) {}
+Connector::Connector(asio::io_context& context, StreamServer& streams, std::size_t most)
+    : context_(context), streams_(streams), random_(std::random_device{}()), most_(most) {}
 
 Connector::~Connector() {
   for (auto& [id, link] : std::exchange(links_, {})) link->end();
 }
 
+// A connection whose link is gone lasts until its peer has taken what waits.
+std::size_t Connector::in_use() const { return links_.size() - open_ + streams_.outbound(); }
+
 Connector::ConnectId Connector::start(std::string url, ConnectOptions options,
                                       std::shared_ptr<ConnectEvents> events) {
-  if (stopped_ || links_.size() >= kMost) return 0;
+  if (stopped_ || in_use() >= most_) return 0;
   const ConnectId id = ++last_;
   const auto link =
       std::make_shared<Link>(*this, id, std::move(url), std::move(options), std::move(events));

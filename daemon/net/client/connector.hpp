@@ -62,18 +62,18 @@ class Connector final {
  public:
   using ConnectId = std::uint64_t;  // 0 is none; never reused
 
-  // Under way or open at a time.
+  // Under way or open at a time, with those that were cancelled and still send what waits.
   static constexpr std::size_t kMost = 16'384;
   static constexpr std::chrono::seconds kStable{10};
   static constexpr milliseconds kLeastDelay{10};
 
-  Connector(boost::asio::io_context& context, StreamServer& streams);
+  Connector(boost::asio::io_context& context, StreamServer& streams, std::size_t most = kMost);
   Connector(const Connector&) = delete;
   Connector& operator=(const Connector&) = delete;
   ~Connector();
 
-  // Events come later, never within this call, and not after cancel(). 0: kMost are there, or
-  // stop() was called. What is wrong with the URL or the options is told by on_failed.
+  // Events come later, never within this call, and not after cancel(). 0: as many as may be are
+  // there, or stop() was called. What is wrong with the URL or the options is told by on_failed.
   ConnectId start(std::string url, ConnectOptions options, std::shared_ptr<ConnectEvents> events);
   // No event any more; an open connection is closed behind what waits to be sent. False: it is
   // over.
@@ -87,11 +87,15 @@ class Connector final {
  private:
   class Link;
 
+  std::size_t in_use() const;
+
   boost::asio::io_context& context_;
   StreamServer& streams_;
   Authorities authorities_;
   std::minstd_rand random_;
   std::unordered_map<ConnectId, std::shared_ptr<Link>> links_;
+  std::size_t most_;
+  std::size_t open_ = 0;  // of links_
   ConnectId last_ = 0;
   bool stopped_ = false;
 };

@@ -225,13 +225,15 @@ Work<Answer> exchange(Transport& transport, std::string_view head, std::string_v
   }
   // An answer that comes before the whole request is the answer: a server that refuses it need not
   // read the rest (RFC 9112, section 9.5).
+  // Not that it was closed here.
+  const std::string unsent_why = sending->why();
   if (!sending->sent_all()) {
     transport.close();
     co_await sending->end();
   }
   if (failed) std::rethrow_exception(failed);
   if (!sending->sent_all()) answer->keep_alive = false;
-  if (answer->unanswered && !sending->why().empty()) answer->why = sending->why();
+  if (answer->unanswered && !unsent_why.empty()) answer->why = unsent_why;
   co_return std::move(*answer);
 }
 

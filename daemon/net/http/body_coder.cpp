@@ -10,7 +10,8 @@ constexpr Deflater::Size kSmall{13, 6};
 
 }  // namespace
 
-BodyCoder::BodyCoder(int level) : gzip_(Deflater::Format::gzip, level, kSmall) {}
+BodyCoder::BodyCoder(int level)
+    : gzip_(std::make_unique<Deflater>(Deflater::Format::gzip, level, kSmall)) {}
 
 std::size_t BodyCoder::run(std::string& out, std::size_t budget) {
   const std::size_t count = std::min(budget, waiting());
@@ -18,7 +19,7 @@ std::size_t BodyCoder::run(std::string& out, std::size_t budget) {
   if (done_ || (count == 0 && !(last && ended_))) return 0;
   auto flush = Deflater::Flush::none;
   if (last) flush = ended_ ? Deflater::Flush::end : Deflater::Flush::sync;
-  gzip_.append(out, std::string_view(waiting_).substr(taken_, count), flush);
+  gzip_->append(out, std::string_view(waiting_).substr(taken_, count), flush);
   taken_ += count;
   if (last) {
     std::string().swap(waiting_);

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "net/deflater.hpp"
 
@@ -14,6 +16,11 @@ class BodyCoder final {
  public:
   // Throws std::bad_alloc.
   explicit BodyCoder(int level);
+  // Goes on with a stream of gzip that has begun with Deflater's own size.
+  explicit BodyCoder(std::unique_ptr<Deflater> begun) : gzip_(std::move(begun)), weight_(4) {}
+
+  // In memory, of those that have not begun elsewhere.
+  std::size_t weight() const { return weight_; }
 
   // Bytes of the body; they wait for run().
   void add(std::string_view piece) { waiting_.append(piece); }
@@ -30,7 +37,8 @@ class BodyCoder final {
   std::size_t run(std::string& out, std::size_t budget);
 
  private:
-  Deflater gzip_;
+  std::unique_ptr<Deflater> gzip_;
+  std::size_t weight_ = 1;
   std::string waiting_;
   std::size_t taken_ = 0;  // of waiting_
   bool ended_ = false;

@@ -105,7 +105,7 @@ Outcome Session::fail() {
 }
 
 // `errno` is still that of the call.
-Outcome Session::outcome_of(int result) {
+Outcome Session::outcome_of(int result, Way way) {
   const int error = errno;
   switch (SSL_get_error(ssl_.get(), result)) {
     case SSL_ERROR_NONE:
@@ -119,7 +119,10 @@ Outcome Session::outcome_of(int result) {
     case SSL_ERROR_SYSCALL:
       why_ = error != 0 ? std::generic_category().message(error) : "the connection has ended";
       ERR_clear_error();
-      return fail();
+      if (way == Way::in) return fail();
+      // What the peer has sent before it went is still there to be read.
+      output_broken_ = true;
+      return Outcome::failed;
     default:
       break;
   }
@@ -144,7 +147,7 @@ Outcome Session::handshake() {
   if (failed_) return Outcome::failed;
   ERR_clear_error();
   errno = 0;
-  const Outcome outcome = outcome_of(SSL_do_handshake(ssl_.get()));
+  const Outcome outcome = outcome_of(SSL_do_handshake(ssl_.get()), Way::in);
   input_wants_output_ = outcome == Outcome::wants_output;
   if (outcome == Outcome::ended) {
     why_ = "the peer ended the connection in the handshake";
@@ -173,7 +176,7 @@ Outcome Session::read(std::span<char> into, std::size_t& got) {
       if (SSL_has_pending(ssl_.get()) == 0) break;
       continue;
     }
-    outcome = outcome_of(read);
+    outcome = outcome_of(read, Way::in);
     break;
   }
   input_wants_output_ = outcome == Outcome::wants_output;
@@ -186,7 +189,7 @@ Outcome Session::read(std::span<char> into, std::size_t& got) {
 Outcome Session::write(std::string_view data, std::size_t& put) {
   put = 0;
   output_wants_input_ = false;
-  if (failed_ || output_ended_) return Outcome::failed;
+  if (failed_ || output_ended_ || output_broken_) return Outcome::failed;
   while (put < data.size()) {
     ERR_clear_error();
     errno = 0;
@@ -195,7 +198,7 @@ Outcome Session::write(std::string_view data, std::size_t& put) {
       put += static_cast<std::size_t>(written);
       continue;
     }
-    const Outcome outcome = outcome_of(written);
+    const Outcome outcome = outcome_of(written, Way::out);
     output_wants_input_ = outcome == Outcome::wants_input;
     return outcome;
   }
@@ -208,7 +211,7 @@ void Session::say_goodbye() {
 }
 
 void Session::end_output() {
-  if (std::exchange(output_ended_, true) || !established_ || failed_) return;
+  if (std::exchange(output_ended_, true) || !established_ || failed_ || output_broken_) return;
   ERR_clear_error();
   SSL_shutdown(ssl_.get());
   ERR_clear_error();

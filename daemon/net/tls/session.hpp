@@ -58,7 +58,7 @@ class Session final {
   bool input_wants_output() const { return input_wants_output_ && !said_goodbye_; }
 
   // `put`: how much was taken. After a `wants_` one the next attempt must begin with the same
-  // bytes.
+  // bytes. Where the socket takes no more it has failed, and what has come can still be read.
   Outcome write(std::string_view data, std::size_t& put);
   bool output_wants_input() const { return output_wants_input_; }
 
@@ -81,7 +81,8 @@ class Session final {
  private:
   Session(SSL_CTX* context, int socket);
   void verify_host(const std::string& host);
-  Outcome outcome_of(int result);
+  enum class Way { in, out };
+  Outcome outcome_of(int result, Way way);
   Outcome fail();
 
   std::shared_ptr<const void> context_;
@@ -94,6 +95,7 @@ class Session final {
   bool failed_ = false;
   bool said_goodbye_ = false;
   bool output_ended_ = false;
+  bool output_broken_ = false;  // the socket takes nothing any more
   bool more_ = false;
   bool input_wants_output_ = false;
   bool output_wants_input_ = false;

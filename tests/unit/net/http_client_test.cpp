@@ -189,6 +189,27 @@ TEST_CASE("a server that answers a large upload before its end gives that answer
   CHECK(calling.client.idle_connections() == 0);
 }
 
+TEST_CASE("an early answer that a reset follows at once is the answer") {
+  const bool tls = GENERATE(false, true);
+  ScriptedServer server(
+      [&](ScriptedServer& self) {
+        Accepted client = self.accept();
+        client.head();
+        client.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig");
+        // With what was not read, its end is a reset.
+      },
+      tls ? server_context(material_of(issue({"IP:127.0.0.1"}))) : nullptr);
+  ScratchFile authorities(authority().certificate());
+  HttpRequest request;
+  request.method = "PUT";
+  request.url = server.url();
+  request.body.assign(std::size_t{32} << 20, 'x');
+  request.options.timeout = 15s;
+  request.options.ca_file = authorities.path();
+  Calling calling;
+  CHECK(told(calling.call(request)) == "413 big");
+}
+
 TEST_CASE("an answer over max_body is refused, however it comes") {
   const std::string answer =
       GENERATE(as<std::string>{}, "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n",

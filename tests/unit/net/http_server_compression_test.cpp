@@ -1,6 +1,8 @@
 #include <zlib.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <random>
 #include <string>
 #include <vector>
@@ -105,6 +107,20 @@ struct Compressing : Serving {
   std::string body = std::string(10'000, 'x');
   std::int64_t length = -1;
   appserver_exchange last = 0;
+};
+
+// A millisecond goes by with each piece of work, and none otherwise.
+struct WorkClock {
+  // One at the beginning of a turn, one behind each piece.
+  static constexpr int kMostATurn = 1 + static_cast<int>(net::TurnBudget::kMost.count());
+
+  explicit WorkClock(net::HttpServer& server) {
+    server.measure_work_by([this] { return std::chrono::milliseconds(looks++); });
+  }
+  WorkClock(const WorkClock&) = delete;
+  WorkClock& operator=(const WorkClock&) = delete;
+
+  int looks = 0;
 };
 
 const std::string kTakes = "Accept-Encoding: gzip\r\n";
@@ -246,18 +262,18 @@ TEST_CASE(
 TEST_CASE("others have their turn while a large answer is compressed") {
   Compressing serving;
   // Compressed it is small: what the client takes does not pace it.
-  serving.body = std::string(20 * net::HttpServer::kCompressedATurn, 'x');
+  serving.body = std::string(20 * net::HttpServer::kMostWhole, 'x');
   Client large = serving.connect_tcp();
   large.send(get("/", kTakes));
   REQUIRE(serving.has_seen(1));
-  // Pieces of work that the loop did between whose turns it could have served somebody else.
+  // Between two of them the loop looks at its events.
   std::size_t turns = 0;
   while (!chunks_of(large.got("\r\n\r\n") ? body_of(large.received) : "").whole) {
     REQUIRE(serving.context.run_one_for(std::chrono::seconds(10)) == 1);
     large.read_all();
     ++turns;
   }
-  CHECK(turns >= 19);
+  CHECK(turns >= 20 * net::HttpServer::kMostWhole / net::HttpServer::kPiece);
   CHECK(unpack(chunks_of(body_of(large.received)).data).text == serving.body);
   large.received.clear();
   serving.body = "short";
@@ -266,12 +282,89 @@ TEST_CASE("others have their turn while a large answer is compressed") {
   CHECK(large.bodies[0] == "short");
 }
 
+TEST_CASE(
+    "however many streams are compressed, a turn of the loop does a few pieces in their order") {
+  Compressing serving;
+  const WorkClock clock(serving.server);
+  constexpr std::size_t kSize = net::HttpServer::kMaxPendingOutput / 4;
+  std::vector<Client> clients;
+  for (std::size_t i = 0; i < 40; ++i) {
+    clients.push_back(serving.connect());
+    clients.back().send(get("/stream", kTakes));
+    REQUIRE(serving.has_seen(i + 1));
+  }
+  const auto streams = serving.script.seen;
+  Client other = serving.connect();
+  // Compressed it is next to nothing: what is unsent waits to be compressed.
+  for (const auto stream : streams)
+    REQUIRE(serving.server.write(stream, std::string(kSize, 'x')) == APPSERVER_OK);
+  serving.body = "short";
+  other.send(get("/"));
+  int turns_until_answered = 0;
+  serving.context.restart();
+  std::size_t left = kSize;
+  for (int turns = 0; left > 0; ++turns) {
+    const int before = clock.looks;
+    REQUIRE(serving.context.run_one_for(std::chrono::seconds(10)) == 1);
+    REQUIRE(clock.looks - before <= WorkClock::kMostATurn);
+    std::size_t least = kSize;
+    left = 0;
+    for (const auto stream : streams) {
+      const std::size_t unsent = serving.server.unsent(stream);
+      least = std::min(least, unsent);
+      left = std::max(left, unsent);
+    }
+    // The first pieces are done at once, with the call and in the turn that sends them.
+    REQUIRE(left <= least + 3 * net::HttpServer::kPiece + 1'000);
+    if (other.received.empty() && !other.read_once()) turns_until_answered = turns;
+  }
+  CHECK(other.got("\r\n\r\nshort"));
+  CHECK(turns_until_answered < 10);
+  for (std::size_t i = 0; i < clients.size(); ++i) {
+    CHECK(serving.server.finish(streams[i]) == APPSERVER_OK);
+    REQUIRE(serving.gets_whole_chunks(clients[i]));
+    CHECK(unpack(chunks_of(body_of(clients[i].received)).data).text == std::string(kSize, 'x'));
+  }
+}
+
+TEST_CASE("whole answers share a turn's time, and go in pieces where it does not suffice") {
+  Compressing serving;
+  const WorkClock clock(serving.server);
+  serving.body = noise(10 * net::HttpServer::kPiece) + std::string(100, 'x');
+  std::vector<Client> clients;
+  for (int i = 0; i < 40; ++i) clients.push_back(serving.connect_tcp());
+  for (Client& client : clients) client.send(get("/", kTakes) + get("/", kTakes));
+  // All are there in the loop's first look.
+  while (serving.script.seen.size() < clients.size())
+    REQUIRE(serving.context.run_one_for(std::chrono::seconds(10)) == 1);
+  CHECK(clock.looks <= WorkClock::kMostATurn);
+  for (Client& client : clients) {
+    REQUIRE(serving.gets_whole_chunks(client));
+    const Unpacked unpacked = unpack(chunks_of(body_of(client.received)).data);
+    CHECK(unpacked.whole);
+    CHECK((unpacked.text == serving.body));
+  }
+  CHECK(serving.has_seen(2 * clients.size()));
+}
+
+TEST_CASE("a client of HTTP/1.0 gets an answer as it is that the turn has no time to compress") {
+  Compressing serving;
+  const WorkClock clock(serving.server);
+  serving.body.assign(10 * net::HttpServer::kPiece, 'x');
+  Client client = serving.connect_tcp();
+  client.send("GET / HTTP/1.0\r\n" + kTakes + "\r\n");
+  REQUIRE(serving.closes(client));
+  REQUIRE(client.answers() == 1);
+  CHECK((client.bodies[0] == serving.body));
+  CHECK(client.got("Vary: Accept-Encoding"));
+}
+
 TEST_CASE("a stream takes no more than its bound of what waits to be compressed") {
   Compressing serving;
   Client client = serving.connect();
   client.send(get("/stream", kTakes));
   REQUIRE(serving.has_seen(1));
-  const std::string piece(net::HttpServer::kCompressedATurn, 'x');
+  const std::string piece(net::HttpServer::kMostWhole, 'x');
   std::size_t taken = 0;
   while (serving.server.write(serving.last, piece) == APPSERVER_OK) {
     ++taken;
@@ -295,6 +388,7 @@ TEST_CASE("streams beyond those that may be compressed go as they are, until som
     REQUIRE(serving.until([&] { return clients.back().read_once(); }));
     CHECK(clients.back().got("Content-Encoding") == (i < net::HttpServer::kMostCoders));
   }
+  CHECK(serving.page.uncompressed.get() == 1);
   // One is cut in its midst: its state is free for another.
   CHECK(serving.server.abort(serving.script.seen.front()) == APPSERVER_OK);
   REQUIRE(serving.closes(clients.front()));

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -31,6 +32,9 @@ class Accepted final {
     const timeval most{20, 0};
     ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &most, sizeof(most));
     ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &most, sizeof(most));
+    // What was sent is on its way, whatever comes: a reset takes along what the kernel holds back.
+    const int on = 1;
+    ::setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     if (tls == nullptr || !socket_) return;
     tls_ = net::tls::Session::accept(tls, socket_.get(), "http/1.1");
     secured_ = tls_->handshake() == net::tls::Outcome::done;
