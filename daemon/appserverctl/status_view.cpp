@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "appserverctl/rollout_view.hpp"
 #include "appserverctl/table.hpp"
 #include "appserverctl/text.hpp"
@@ -32,6 +34,43 @@ std::string bus_line(const control::BusStatus& bus) {
       human_count(bus.keys), human_count(bus.topics), human_count(bus.subscriptions),
       human_count(bus.messages), human_count(bus.dropped), bus.restarts);
   return line + (bus.last_exit ? "  last exit: " + escaped(*bus.last_exit) + "\n" : "\n");
+}
+
+std::uint64_t sum(const GroupStatus& group, std::uint64_t WorkerStatus::*count) {
+  std::uint64_t all = 0;
+  for (const WorkerStatus& worker : group.workers) all += worker.*count;
+  return all;
+}
+
+std::string tls_line(const GroupStatus& group) {
+  const auto& certificates = group.tls->certificates;
+  std::string words = fmt::format("tls  {}", group.name);
+  const control::CertificateStatus* next = nullptr;
+  for (const control::CertificateStatus& each : certificates) {
+    if (each.state != control::CertificateState::ok)
+      words += fmt::format("  {} {}", escaped(each.file), to_word(each.state));
+    // These texts sort as the times do.
+    if (each.not_after && (next == nullptr || *each.not_after < *next->not_after)) next = &each;
+  }
+  if (next != nullptr) {
+    words += fmt::format("  {} until {}", escaped(next->file), escaped(*next->not_after));
+    if (certificates.size() > 1) words += fmt::format(", of {} the first", certificates.size());
+  }
+  return words + fmt::format("  handshakes {}  failed {}\n",
+                             human_count(sum(group, &WorkerStatus::tls_handshakes)),
+                             human_count(sum(group, &WorkerStatus::tls_failed)));
+}
+
+std::string udp_line(const GroupStatus& group) {
+  return fmt::format("udp  {}  received {}  sent {}  dropped {}\n", group.name,
+                     human_count(sum(group, &WorkerStatus::datagrams_received)),
+                     human_count(sum(group, &WorkerStatus::datagrams_sent)),
+                     human_count(sum(group, &WorkerStatus::datagrams_dropped)));
+}
+
+bool takes_datagrams(const GroupStatus& group) {
+  return std::ranges::any_of(group.listen,
+                             [](const auto& address) { return address.starts_with("udp://"); });
 }
 
 std::string build_cell(const std::optional<BuildStatus>& build) {
@@ -137,6 +176,12 @@ std::string print_status(const control::Status& status) {
                                                 {"LAST EXIT"}},
                                                workers);
   if (!group_table.empty()) out += "\n" + group_table;
+  std::string more;
+  for (const GroupStatus& group : status.groups) {
+    if (group.tls) more += tls_line(group);
+    if (takes_datagrams(group)) more += udp_line(group);
+  }
+  if (!more.empty()) out += "\n" + more;
   if (!worker_table.empty()) out += "\n" + worker_table;
   if (!status.notes.empty()) out += "\n";
   for (const std::string& note : status.notes) out += "! " + escaped_text(note) + "\n";

@@ -29,6 +29,12 @@ void add_name(std::vector<std::string>& names, const ASN1_STRING* text) {
   names.push_back(in_lower_case(name));
 }
 
+std::chrono::sys_seconds seconds_of(const ASN1_TIME* time) {
+  std::tm parts{};
+  if (ASN1_TIME_to_tm(time, &parts) != 1) return {};
+  return std::chrono::sys_seconds(std::chrono::seconds(::timegm(&parts)));
+}
+
 }  // namespace
 
 std::vector<std::string> dns_names(const X509& certificate) {
@@ -46,18 +52,18 @@ std::vector<std::string> dns_names(const X509& certificate) {
   return names;
 }
 
-std::string last_day(const X509& certificate) {
-  std::tm day{};
-  if (ASN1_TIME_to_tm(X509_get0_notAfter(&certificate), &day) != 1) return "an unknown day";
-  return fmt::format("{:04}-{:02}-{:02}", day.tm_year + 1900, day.tm_mon + 1, day.tm_mday);
+Validity validity(const X509& certificate) {
+  return {seconds_of(X509_get0_notBefore(&certificate)),
+          seconds_of(X509_get0_notAfter(&certificate))};
 }
 
-bool is_expired(const X509& certificate) {
-  return X509_cmp_current_time(X509_get0_notAfter(&certificate)) < 0;
-}
-
-bool is_not_yet_valid(const X509& certificate) {
-  return X509_cmp_current_time(X509_get0_notBefore(&certificate)) > 0;
+std::string time_text(std::chrono::sys_seconds time) {
+  const auto day = std::chrono::floor<std::chrono::days>(time);
+  const std::chrono::year_month_day date(day);
+  const std::chrono::hh_mm_ss clock(time - day);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", static_cast<int>(date.year()),
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                     clock.hours().count(), clock.minutes().count(), clock.seconds().count());
 }
 
 void NameIndex::add(const X509& certificate, std::size_t number) {

@@ -1,6 +1,7 @@
 // The names that certificates are for.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <map>
 #include <optional>
@@ -15,10 +16,18 @@ namespace appserver::certificates {
 // DNS names in lower case, from subjectAltName; without any there, the subject's common name.
 std::vector<std::string> dns_names(const X509& certificate);
 
-// Until when it is valid, as "2030-01-31"; and whether that or its beginning is amiss now.
-std::string last_day(const X509& certificate);
-bool is_expired(const X509& certificate);
-bool is_not_yet_valid(const X509& certificate);
+// Both ends are within (RFC 5280, section 4.1.2.5). Seconds: some last until the year 9999.
+struct Validity {
+  std::chrono::sys_seconds from{};
+  std::chrono::sys_seconds to{};
+  bool holds_at(std::chrono::sys_seconds time) const { return from <= time && time <= to; }
+};
+
+// A time that cannot be read is 1970.
+Validity validity(const X509& certificate);
+
+// "2030-01-31T12:00:00Z" (RFC 3339).
+std::string time_text(std::chrono::sys_seconds time);
 
 // Which of several certificates is for a name that a client asks for (SNI, RFC 6066, section 3).
 class NameIndex final {

@@ -31,6 +31,18 @@ constexpr std::array<Secured, 5> kSecured = {{{"https", "http"},
                                               {"tls", "tcp"}}};
 constexpr std::array<std::string_view, 11> kSchemes = {
     "http", "https", "ws", "wss", "text", "text+tls", "frame", "frame+tls", "tcp", "tls", "udp"};
+struct Foreign {
+  std::string_view theirs;
+  std::string_view ours;
+};
+constexpr std::array<Foreign, 8> kForeign = {{{"ssl", "tls"},
+                                              {"tcps", "tls"},
+                                              {"tcp+tls", "tls"},
+                                              {"tcp+ssl", "tls"},
+                                              {"ws+tls", "wss"},
+                                              {"ws+ssl", "wss"},
+                                              {"http+tls", "https"},
+                                              {"http+ssl", "https"}}};
 constexpr std::size_t kMaxUnixPath = sizeof(sockaddr_un::sun_path) - 1;
 
 // The text form that inet_ntop gives, so that ::1 and 0:0::1 are one address.
@@ -138,8 +150,11 @@ Parsed<Listen> parse_listen(std::string_view text, const std::filesystem::path& 
   const std::string_view scheme = text.substr(0, separator);
   const std::string_view rest = text.substr(separator + 3);
   if (std::ranges::find(kSchemes, scheme) == kSchemes.end()) {
+    const auto* const foreign = std::ranges::find(kForeign, scheme, &Foreign::theirs);
     return failed(fmt::format("unknown scheme {} in {}{}", in_quotes(scheme), in_quotes(text),
-                              suggestion(scheme, kSchemes)));
+                              foreign == kForeign.end()
+                                  ? suggestion(scheme, kSchemes)
+                                  : fmt::format("; did you mean '{}'?", foreign->ours)));
   }
   if (rest.starts_with(kUnixPrefix)) {
     if (scheme == "udp") {

@@ -44,8 +44,13 @@ void read_types(const Section& section, std::vector<std::string>& types) {
   if (entry == nullptr) return;
   const Scope& scope = section.scope();
   const std::string path = section.path_of("types");
-  if (entry->value->kind != NodeKind::sequence || entry->value->items.empty()) {
+  if (entry->value->kind != NodeKind::sequence) {
     return scope.wrong_kind(*entry->value, path, "a list of media types");
+  }
+  if (entry->value->items.empty()) {
+    return scope.complain(*entry, path +
+                                      " is empty: give at least one media type, or leave it out "
+                                      "for the usual ones");
   }
   types.clear();
   for (std::size_t i = 0; i < entry->value->items.size(); ++i) {
@@ -55,20 +60,45 @@ void read_types(const Section& section, std::vector<std::string>& types) {
   }
 }
 
-}  // namespace
-
-void read_compress(const Section& section, Compress& compress) {
-  const Entry* const entry = section.find("compress");
-  if (entry == nullptr) return;
-  if (entry->value->kind != NodeKind::map) {
-    section.read("compress", BooleanRule{}, compress.enabled);
+void read_value(const Section& section, const Node& value, Compress& compress) {
+  if (value.kind == NodeKind::map) {
+    compress.enabled = true;
+    const Section given = section.section("compress", kCompressKeys);
+    read_types(given, compress.types);
+    given.read("min_size", SizeRule{}, compress.min_size);
+    given.read("level", IntegerRule{1, 9}, compress.level);
     return;
   }
-  compress.enabled = true;
-  const Section given = section.section("compress", kCompressKeys);
-  read_types(given, compress.types);
-  given.read("min_size", SizeRule{}, compress.min_size);
-  given.read("level", IntegerRule{1, 9}, compress.level);
+  constexpr std::string_view kExpected = "true, false, or a mapping of types, min_size and level";
+  const Scope& scope = section.scope();
+  const std::string path = section.path_of("compress");
+  const std::string* const text = scope.scalar(value, path, kExpected);
+  if (text == nullptr) return;
+  const auto enabled = BooleanRule{}.parse(*text);
+  if (enabled) {
+    compress.enabled = *enabled;
+  } else {
+    const bool is_gzip = *text == "gzip";
+    scope.complain(value, path + ": " +
+                              wrong_value(kExpected, *text,
+                                          is_gzip ? "gzip is what is meant by compress: true" : "")
+                                  .problem);
+  }
+}
+
+}  // namespace
+
+void read_compress(const Section& section, Group& group) {
+  const Entry* const entry = section.find("compress");
+  if (entry == nullptr) return;
+  read_value(section, *entry->value, group.compress);
+  const bool is_read = section.find("listen") == nullptr || !group.listen.empty();
+  if (!group.compress.enabled || !is_read) return;
+  if (std::ranges::any_of(group.listen, &Listen::is_http)) return;
+  section.scope().complain(
+      *entry, section.path_of("compress") +
+                  ": only answers to HTTP are compressed, and the group listens on no http:// or "
+                  "https:// address; leave it out");
 }
 
 }  // namespace appserver::config

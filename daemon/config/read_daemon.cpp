@@ -60,7 +60,8 @@ Daemon read_daemon(const Section& top) {
                              "daemon.control.socket: " + problem);
   }
 
-  section.section("bus", kBusKeys).read("memory", SizeRule{kLeastBusMemory}, daemon.bus.memory);
+  section.section("bus", kBusKeys)
+      .read("memory", SizeRule{kLeastBusMemory, kMostMemory}, daemon.bus.memory);
 
   const Section log = section.section("log", kLogKeys);
   log.read("level", LogLevelRule{}, daemon.log.level);

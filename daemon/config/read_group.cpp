@@ -100,11 +100,12 @@ void read_listen(const Section& section, GroupSource& source) {
 void read_limits(const Section& section, Limits& limits) {
   constexpr auto kMax = std::numeric_limits<std::uint32_t>::max();
   section.read("max_connections", IntegerRule{1, kMax}, limits.max_connections);
-  section.read("max_body", SizeRule{}, limits.max_body);
+  section.read("max_body", SizeRule{{}, kMostMemory}, limits.max_body);
   section.read("header_timeout", DurationRule{kShortestWait}, limits.header_timeout);
   section.read("idle_timeout", DurationRule{kShortestWait}, limits.idle_timeout);
-  section.read("max_message", SizeRule{}, limits.max_message);
-  section.read("send_buffer", SizeRule{}, limits.send_buffer);
+  // Without room for a byte nothing would ever be delivered, or sent.
+  section.read("max_message", SizeRule{Bytes{1}, kMostMessage}, limits.max_message);
+  section.read("send_buffer", SizeRule{Bytes{1}, kMostMessage}, limits.send_buffer);
   section.read("send_timeout", DurationRule{kShortestWait}, limits.send_timeout);
   section.read("stream_idle_timeout", DurationRule{}, limits.stream_idle_timeout);
   section.read("ping_interval", DurationRule{}, limits.ping_interval);
@@ -143,7 +144,7 @@ GroupSource read_group(const Scope& scope, const Entry& entry, const PluginPlace
   read_reload(section, count, group.reload);
   check_probe(section, group);
   read_limits(section.section("limits", kLimitsKeys), group.limits);
-  read_compress(section, group.compress);
+  read_compress(section, group);
   read_recycle(section, group.recycle);
   read_hang_timeout(section, group.hang_timeout);
   read_tls(section, entry, group);

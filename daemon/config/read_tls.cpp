@@ -39,8 +39,13 @@ void read_list(const Section& section, const Entry& list, Tls& tls) {
                                      "first where it is the default",
                                      path));
   }
-  if (list.value->kind != NodeKind::sequence || list.value->items.empty()) {
+  if (list.value->kind != NodeKind::sequence) {
     return scope.wrong_kind(*list.value, path, "a list of certificate and key");
+  }
+  if (list.value->items.empty()) {
+    return scope.complain(list, path +
+                                    " is empty: give at least one certificate, as "
+                                    "- {certificate: FILE.pem, key: FILE.pem}");
   }
   for (std::size_t i = 0; i < list.value->items.size(); ++i) {
     const NodePtr& item = list.value->items[i];

@@ -58,8 +58,8 @@ void read_tls(const Section& section, const Entry& group_entry, Group& group);
 // `proxy_protocol` and `proxy_protocol_from`, of a group whose addresses are read.
 void read_proxy_protocol(const Section& section, const GroupSource& source, ProxyProtocol& proxy);
 
-// `compress`: true, false, or a mapping, which says true.
-void read_compress(const Section& section, Compress& compress);
+// `compress`: true, false, or a mapping, which says true; of a group whose addresses are read.
+void read_compress(const Section& section, Group& group);
 
 // A path without NUL, relative to the file that says it.
 bool read_path(const Section& section, std::string_view key, std::filesystem::path& path);

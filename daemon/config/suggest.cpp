@@ -54,12 +54,17 @@ std::optional<std::string_view> nearest(std::string_view word,
   for (const std::string_view candidate : candidates) {
     const std::size_t longer = std::max(given.size(), candidate.size());
     const std::size_t shorter = std::min(given.size(), candidate.size());
+    const std::size_t limit = std::max<std::size_t>(1, longer / 3);
     std::size_t distance = edit_distance(given, candidate);
-    if (shorter >= kMinPrefix && given.substr(0, shorter) == candidate.substr(0, shorter)) {
-      distance = std::min<std::size_t>(distance, 1);
+    const bool begins = given.substr(0, shorter) == candidate.substr(0, shorter);
+    if (shorter >= kMinPrefix && begins) {
+      // What was cut short is sure; what goes on differently may be meant for something nearer.
+      distance = std::min(distance, given.size() < candidate.size() ? 1 : limit);
     }
-    if (distance > std::max<std::size_t>(1, longer / 3)) continue;
-    if (!best || distance < best_distance) {
+    if (distance > limit) continue;
+    const bool says_more = best && distance == best_distance && given.size() > best->size() &&
+                           candidate.starts_with(*best);
+    if (!best || distance < best_distance || says_more) {
       best = candidate;
       best_distance = distance;
     }

@@ -143,6 +143,8 @@ Parsed<Bytes> SizeRule::parse(std::string_view text) const {
   if (!value) return wrong_value("a size below 2^64 bytes", text);
   if (*value < min.value)
     return wrong_value(fmt::format("a size of at least {}", to_text(min)), text);
+  if (*value > max.value)
+    return wrong_value(fmt::format("a size of at most {}", to_text(max)), text);
   return Bytes{*value};
 }
 

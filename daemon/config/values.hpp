@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -61,9 +62,15 @@ struct DurationRule {
 // Some of the largest values and messages at the same time.
 inline constexpr Bytes kLeastBusMemory{1ull << 20};
 
-// 512KiB, 10MiB, 1GiB, 10MB, 100B, or a number of bytes; from `min` on.
+// Above any machine: a limit beyond it is none.
+inline constexpr Bytes kMostMemory{1ull << 40};
+// Of what is held whole for one connection; within what the length of a frame can say.
+inline constexpr Bytes kMostMessage{2ull << 30};
+
+// 512KiB, 10MiB, 1GiB, 10MB, 100B, or a number of bytes; from `min` to `max`.
 struct SizeRule {
   Bytes min{};
+  Bytes max{std::numeric_limits<std::uint64_t>::max()};
   std::string expected() const;
   Parsed<Bytes> parse(std::string_view text) const;
 };

@@ -33,6 +33,11 @@ json::object write_worker(const WorkerStatus& worker) {
                                                           : std::nullopt)},
                    {"next_try_seconds", nullptr},
                    {"lends_to", or_null(worker.lends_to)},
+                   {"tls_handshakes", worker.tls_handshakes},
+                   {"tls_failed", worker.tls_failed},
+                   {"datagrams_received", worker.datagrams_received},
+                   {"datagrams_sent", worker.datagrams_sent},
+                   {"datagrams_dropped", worker.datagrams_dropped},
                    {"metrics", std::move(metrics)}};
   if (worker.next_try)
     out["next_try_seconds"] = static_cast<double>(worker.next_try->count()) / 1000;
@@ -60,6 +65,11 @@ WorkerStatus read_worker(const JsonReader& in) {
     worker.next_try = std::chrono::milliseconds(std::llround(seconds * 1000));
   }
   if (in.has("lends_to")) worker.lends_to = in.integer<std::uint32_t>("lends_to");
+  worker.tls_handshakes = in.count_or_0("tls_handshakes");
+  worker.tls_failed = in.count_or_0("tls_failed");
+  worker.datagrams_received = in.count_or_0("datagrams_received");
+  worker.datagrams_sent = in.count_or_0("datagrams_sent");
+  worker.datagrams_dropped = in.count_or_0("datagrams_dropped");
   for (const auto& member : in.object("metrics").members()) {
     if (member.value().is_null()) continue;
     const std::string name(member.key().data(), member.key().size());
@@ -85,6 +95,35 @@ BuildStatus read_build(const JsonReader& in) {
           .abi = in.text("abi")};
 }
 
+json::value write_tls(const std::optional<TlsStatus>& tls) {
+  if (!tls) return nullptr;
+  json::array certificates;
+  for (const CertificateStatus& each : tls->certificates) {
+    certificates.push_back(json::object{
+        {"file", clean(each.file)},
+        {"names", list_of(each.names)},
+        {"not_after", or_null(each.not_after)},
+        {"state", to_word(each.state)},
+        {"problem", or_null(each.problem ? std::optional(clean(*each.problem)) : std::nullopt)}});
+  }
+  return json::object{{"certificates", std::move(certificates)}};
+}
+
+TlsStatus read_tls(const JsonReader& in) {
+  TlsStatus tls;
+  for (const json::value& each : in.array("certificates")) {
+    const JsonReader one{each,
+                         in.place_of(fmt::format("certificates[{}]", tls.certificates.size()))};
+    CertificateStatus& certificate = tls.certificates.emplace_back();
+    certificate.file = one.text("file");
+    certificate.names = one.texts("names");
+    if (one.has("not_after")) certificate.not_after = one.text("not_after");
+    certificate.state = one.word("state", kCertificateStates);
+    if (one.has("problem")) certificate.problem = one.text("problem");
+  }
+  return tls;
+}
+
 json::object write_group(const GroupStatus& group) {
   json::array workers;
   for (const WorkerStatus& worker : group.workers) workers.push_back(write_worker(worker));
@@ -100,6 +139,7 @@ json::object write_group(const GroupStatus& group) {
           {"recycled", group.recycled},
           {"restarts", group.restarts},
           {"reloading", group.reloading},
+          {"tls", write_tls(group.tls)},
           {"workers", std::move(workers)}};
 }
 
@@ -117,6 +157,7 @@ GroupStatus read_group(const JsonReader& in) {
   group.recycled = in.count_or_0("recycled");
   group.restarts = in.count("restarts");
   group.reloading = in.flag("reloading");
+  if (in.has("tls")) group.tls = read_tls(in.object("tls"));
   for (const json::value& each : in.array("workers")) {
     group.workers.push_back(
         read_worker({each, in.place_of(fmt::format("workers[{}]", group.workers.size()))}));

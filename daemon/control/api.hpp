@@ -14,12 +14,17 @@
 //                "build": {"sha256", "build_id", "name", "version", "abi"} | null,
 //                "release": number, "recycled",
 //                "state": "ok|starting|degraded|crash-loop|stopping", "restarts", "reloading",
+//                "tls": {"certificates": [{"file", "names": [text], "not_after": UTC | null,
+//                        "state": "ok|expiring|expired|not-yet-valid|kept|not-served",
+//                        "problem": text | null}]} | null without TLS,
 //                "workers": [{"slot", "pid", "state":
 //                             "starting|ready|hung|draining|backoff|crash-loop", "generation",
 //                             "build": first 12 of the sha256, "uptime_seconds", "requests",
 //                             "in_flight", "connections", "rss_bytes", "restarts", "last_exit":
 //                             words | null, "next_try_seconds": number | null, "lends_to": slot |
-//                             null, "metrics": {name: number}}]}]}
+//                             null, "tls_handshakes", "tls_failed", "datagrams_received",
+//                             "datagrams_sent", "datagrams_dropped", "metrics": {name:
+//                             number}}]}]}
 //
 // POST /v1/reload, /v1/restart, /v1/rollback, /v1/scale and /v1/drain, and GET /v1/rollout/events,
 // answer RolloutEvents, one JSON object a line, until the one with event "done", which alone
@@ -60,6 +65,9 @@ enum class DaemonState { starting, running, reloading, stopping };
 enum class GroupState { ok, starting, degraded, crash_loop, stopping };
 enum class WorkerState { starting, ready, hung, draining, backoff, crash_loop };
 
+// `kept`: of what was read before, since the files are no good by now.
+enum class CertificateState { ok, expiring, expired, not_yet_valid, kept, not_served };
+
 struct DaemonStatus {
   std::string version{};
   pid_t pid = 0;
@@ -97,8 +105,27 @@ struct WorkerStatus {
   std::optional<std::string> last_exit{};               // "SIGSEGV in on_request, build 7be2d44"
   std::optional<std::chrono::milliseconds> next_try{};  // in backoff and crash-loop
   std::optional<std::uint32_t> lends_to{};              // the slot that accepts in this one's place
-  std::map<std::string, double> metrics{};              // the plugin's own; finite
+  std::uint64_t tls_handshakes = 0;                     // that were done
+  std::uint64_t tls_failed = 0;                         // handshakes, and those cut off
+  std::uint64_t datagrams_received = 0;
+  std::uint64_t datagrams_sent = 0;
+  std::uint64_t datagrams_dropped = 0;      // in either direction, for want of room
+  std::map<std::string, double> metrics{};  // the plugin's own; finite
   friend bool operator==(const WorkerStatus&, const WorkerStatus&) = default;
+};
+
+struct CertificateStatus {
+  std::string file{};
+  std::vector<std::string> names{};
+  std::optional<std::string> not_after{};  // "2030-01-31T12:00:00Z"; none where it is not served
+  CertificateState state = CertificateState::ok;
+  std::optional<std::string> problem{};  // why what lies in the file is not served
+  friend bool operator==(const CertificateStatus&, const CertificateStatus&) = default;
+};
+
+struct TlsStatus {
+  std::vector<CertificateStatus> certificates{};
+  friend bool operator==(const TlsStatus&, const TlsStatus&) = default;
 };
 
 struct GroupStatus {
@@ -114,6 +141,7 @@ struct GroupStatus {
   std::uint64_t restarts = 0;
   std::uint64_t recycled = 0;  // workers replaced for their age, size or number of requests
   bool reloading = false;
+  std::optional<TlsStatus> tls{};
   std::vector<WorkerStatus> workers{};
   friend bool operator==(const GroupStatus&, const GroupStatus&) = default;
 };
@@ -285,6 +313,7 @@ class BadJson : public std::runtime_error {
 std::string_view to_word(DaemonState state);
 std::string_view to_word(GroupState state);
 std::string_view to_word(WorkerState state);
+std::string_view to_word(CertificateState state);
 std::string_view to_word(EventKind kind);
 std::string_view to_word(RolloutResult result);
 std::string_view to_word(RolloutState state);

@@ -4,6 +4,7 @@ namespace appserver::control {
 
 std::string_view to_word(DaemonState state) { return word_of(kDaemonStates, state); }
 std::string_view to_word(GroupState state) { return word_of(kGroupStates, state); }
+std::string_view to_word(CertificateState state) { return word_of(kCertificateStates, state); }
 std::string_view to_word(WorkerState state) { return word_of(kWorkerStates, state); }
 std::string_view to_word(EventKind kind) { return word_of(kEventKinds, kind); }
 std::string_view to_word(RolloutResult result) { return word_of(kRolloutResults, result); }

@@ -24,6 +24,14 @@ inline constexpr Words<GroupState, 5> kGroupStates{{{GroupState::ok, "ok"},
                                                     {GroupState::crash_loop, "crash-loop"},
                                                     {GroupState::stopping, "stopping"}}};
 
+inline constexpr Words<CertificateState, 6> kCertificateStates{
+    {{CertificateState::ok, "ok"},
+     {CertificateState::expiring, "expiring"},
+     {CertificateState::expired, "expired"},
+     {CertificateState::not_yet_valid, "not-yet-valid"},
+     {CertificateState::kept, "kept"},
+     {CertificateState::not_served, "not-served"}}};
+
 inline constexpr Words<WorkerState, 6> kWorkerStates{{{WorkerState::starting, "starting"},
                                                       {WorkerState::ready, "ready"},
                                                       {WorkerState::hung, "hung"},

@@ -3,12 +3,14 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <boost/asio/post.hpp>
 #include <cerrno>
 #include <system_error>
 #include <utility>
 
 #include "net/peer_name.hpp"
+#include "net/proxy_protocol.hpp"
 #include "os/error.hpp"
 
 namespace appserver::net {
@@ -69,6 +71,18 @@ tls::Outcome Connection::shake_hands() {
     wait_for_input();
   }
   return outcome;
+}
+
+void Connection::look_at_beginning(std::string_view first) {
+  if (std::exchange(begun_, true)) return;
+  began_with_proxy_header_ = proxy_protocol::seems_to_begin(first);
+}
+
+void Connection::look_at_beginning_of_tls() {
+  if (begun_) return;
+  std::array<char, proxy_protocol::kSigns> first{};
+  const ssize_t seen = look_ahead(first);
+  if (seen > 0) look_at_beginning({first.data(), static_cast<std::size_t>(seen)});
 }
 
 ssize_t Connection::receive(std::span<char> into) {

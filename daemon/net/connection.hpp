@@ -52,6 +52,13 @@ class Connection : protected TimerWheel::Entry {
   // that is waited for.
   tls::Outcome shake_hands();
 
+  // To be called with the first bytes of a client's connection; under TLS before its handshake, and
+  // without any: they are looked at in the kernel.
+  void look_at_beginning(std::string_view first);
+  void look_at_beginning_of_tls();
+  // They look like a PROXY header, which nobody has asked for here.
+  bool began_with_proxy_header() const { return began_with_proxy_header_; }
+
   // As recv(2), over interruptions; -1 with EAGAIN where nothing has come. A failure of TLS is
   // EPROTO, and input_error() says more.
   ssize_t receive(std::span<char> into);
@@ -112,6 +119,8 @@ class Connection : protected TimerWheel::Entry {
   bool writing_ = false;
   bool scheduled_ = false;
   bool closed_ = false;
+  bool begun_ = false;
+  bool began_with_proxy_header_ = false;
   bool told_;
 };
 

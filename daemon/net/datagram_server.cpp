@@ -75,6 +75,7 @@ void DatagramServer::deliver(const appserver_datagram& datagram) {
   // A loop that is busy with datagrams turns, though it may not come to its timers for long.
   page_.heartbeat_ns.set(static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::nanoseconds>(began.time_since_epoch()).count()));
+  page_.datagrams_received.add();
   const bool good = handler_.on_datagram(datagram);
   page_.requests.add();
   page_.latency.add(std::chrono::steady_clock::now() - began);
@@ -94,7 +95,10 @@ std::int32_t DatagramServer::send(const appserver_udp_peer& to, std::string_view
   const int socket = listeners_[peer->listener].sender.get();
   const auto sent = os::retry_on_interrupt(
       [&] { return ::sendmsg(socket, &header.message(), MSG_DONTWAIT | MSG_NOSIGNAL); });
-  if (sent >= 0) return APPSERVER_OK;
+  if (sent >= 0) {
+    page_.datagrams_sent.add();
+    return APPSERVER_OK;
+  }
   switch (errno) {
     case EAGAIN:
     case ENOBUFS:

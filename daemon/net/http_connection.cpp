@@ -160,6 +160,7 @@ void HttpConnection::refuse_upgrade(unsigned status, std::string_view why) {
 
 void HttpConnection::refuse(const http::Refusal& refusal) {
   server_.page_.refused.add();
+  complain_of_proxy_header();
   http::write_error(out(), server_.date_, refusal.status, refusal.reason);
   close_when_sent_ = true;
   refused_ = true;
@@ -206,14 +207,22 @@ void HttpConnection::next_wait() {
 }
 
 void HttpConnection::go_on_with_handshake() {
+  look_at_beginning_of_tls();
   const tls::Outcome outcome = shake_hands();
   if (outcome == tls::Outcome::done) {
+    server_.page_.tls_handshakes.add();
     timing_request_ = false;
     next_wait();
   } else if (outcome == tls::Outcome::failed) {
     server_.page_.refused.add();
+    complain_of_proxy_header();
     close();
   }
+}
+
+void HttpConnection::complain_of_proxy_header() {
+  if (began_with_proxy_header() && server_.on_proxy_header_)
+    server_.on_proxy_header_(remote(), local());
 }
 
 void HttpConnection::on_readable() {
@@ -242,6 +251,7 @@ void HttpConnection::on_readable() {
     return;
   }
   const std::string_view data(scratch.data(), static_cast<std::size_t>(got));
+  if (tls() == nullptr) look_at_beginning(data);
   if (input_.empty()) {
     turn(data);
     return;
@@ -297,6 +307,7 @@ void HttpConnection::move_to_successor() {
 void HttpConnection::close() {
   if (is_closed()) return;
   server_.wheel_.clear(*this);
+  if (!is_secured()) server_.page_.tls_failed.add();
   const bool untold = exchange_ != 0 && (deferred_ || streaming_) && !told_gone_;
   if (untold && server_.handler_.wants_client_gone()) {
     // Not in the midst of this turn.

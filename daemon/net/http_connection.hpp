@@ -48,6 +48,7 @@ class HttpConnection final : public Connection {
   void on_readable() override;
   void on_writable() override;
   void go_on_with_handshake();
+  void complain_of_proxy_header();
   void turn(std::string_view data);
   void process(std::string_view data);
   bool may_begin_request() const;

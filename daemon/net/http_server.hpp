@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -102,6 +103,11 @@ class HttpServer final {
   // destroy the server.
   void on_fewer(std::function<void()> call) { on_fewer_ = std::move(call); }
 
+  // Called where a connection cannot be served that begins with a PROXY header; with its two ends.
+  // Must not destroy the server.
+  using ProxyHeader = std::function<void(std::string_view remote, std::string_view local)>;
+  void on_proxy_header(ProxyHeader call) { on_proxy_header_ = std::move(call); }
+
   // To be called each TimerWheel::kTick.
   void tick();
 
@@ -164,6 +170,7 @@ class HttpServer final {
   std::size_t coders_ = 0;          // by BodyCoder::weight()
   ConnectionTable<HttpConnection> table_;
   std::function<void()> on_fewer_;
+  ProxyHeader on_proxy_header_;
   Upgraded on_upgrade_;
   Sink sink_;
   bool polite_drain_ = false;

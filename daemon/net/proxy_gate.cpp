@@ -146,7 +146,8 @@ ProxyGate::ProxyGate(boost::asio::io_context& context, std::vector<os::AddressRa
       page_(page),
       hooks_(std::move(hooks)),
       scratch_(proxy_protocol::kLongest),
-      table_(context) {}
+      table_(context),
+      complaints_(hooks_.complain) {}
 
 ProxyGate::~ProxyGate() = default;
 
@@ -188,16 +189,8 @@ void ProxyGate::add(Handed begun, Listener listener) {
 void ProxyGate::refuse(std::string_view peer, const StreamListener& listener,
                        std::string_view why) {
   page_.refused.add();
-  const auto now = std::chrono::steady_clock::now();
-  if (now - complained_ < std::chrono::seconds(1)) {
-    ++untold_;
-    return;
-  }
-  complained_ = now;
-  const std::uint64_t others = std::exchange(untold_, 0);
-  hooks_.complain(
-      fmt::format("a connection from {} to {} is closed: {}{}", peer, listener.text, why,
-                  others == 0 ? "" : fmt::format("; {} more since the last such line", others)));
+  complaints_.add(
+      fmt::format("a connection from {} to {} is closed: {}", peer, listener.text, why));
 }
 
 void ProxyGate::connection_ended() {

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "net/complaints.hpp"
 #include "net/connection_table.hpp"
 #include "net/handed.hpp"
 #include "net/stream_listener.hpp"
@@ -59,7 +60,12 @@ class ProxyGate final {
 
   std::size_t connections() const { return table_.count(); }
   // To be called each TimerWheel::kTick.
-  void tick() { wheel_.tick(); }
+  void tick() {
+    wheel_.tick();
+    complaints_.tick();
+  }
+  // What was not told yet, for the rate of its lines.
+  void tell_rest() { complaints_.tell_rest(); }
 
   // From now on each connection goes to `sink`, with what has come of its header. The sink may call
   // drain_politely() and go_on(): the handover is over then.
@@ -86,8 +92,7 @@ class ProxyGate final {
   std::vector<char> scratch_;
   ConnectionTable<ProxiedConnection> table_;
   Sink sink_;
-  std::chrono::steady_clock::time_point complained_{};
-  std::uint64_t untold_ = 0;  // refused since then
+  Complaints complaints_;
   bool polite_drain_ = false;
 };
 

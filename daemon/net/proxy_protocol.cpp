@@ -231,4 +231,8 @@ Header read_header(std::string_view data) {
   return data.front() == kSignature.front() ? read_binary(data) : find_line(data);
 }
 
+bool seems_to_begin(std::string_view data) {
+  return data.starts_with("PROXY ") || data.starts_with(kSignature);
+}
+
 }  // namespace appserver::net::proxy_protocol

@@ -36,4 +36,9 @@ struct Header {
 // behind.
 Header read_header(std::string_view data);
 
+// Whether a connection that begins with these bytes, kSigns of them if so many have come, seems to
+// begin with a header, good or not.
+inline constexpr std::size_t kSigns = 12;
+bool seems_to_begin(std::string_view data);
+
 }  // namespace appserver::net::proxy_protocol

@@ -44,12 +44,15 @@ void StreamConnection::begin(bool adopted, const std::string& state) {
 }
 
 void StreamConnection::go_on_with_handshake() {
+  look_at_beginning_of_tls();
   const tls::Outcome outcome = shake_hands();
   if (outcome == tls::Outcome::done) {
+    if (!is_outbound()) server_.page_.tls_handshakes.add();
     timing_message_ = false;
     welcome(false, {});
   } else if (outcome == tls::Outcome::failed) {
     count_refused();
+    complain_of_proxy_header();
     finish(APPSERVER_CLOSED_FAILURE, input_error(0));
   }
 }
@@ -192,8 +195,14 @@ void StreamConnection::count_refused() {
   if (!is_outbound()) server_.page_.refused.add();
 }
 
+void StreamConnection::complain_of_proxy_header() {
+  if (!is_outbound() && began_with_proxy_header() && server_.on_proxy_header_)
+    server_.on_proxy_header_(remote(), local());
+}
+
 void StreamConnection::refuse(const Cut& found) {
   count_refused();
+  complain_of_proxy_header();
   const bool too_long = found.kind == Cut::Kind::too_long;
   reason_ = too_long ? APPSERVER_CLOSED_LIMIT : APPSERVER_CLOSED_PROTOCOL;
   why_ = too_long ? "a message over limits.max_message"
@@ -341,6 +350,7 @@ void StreamConnection::on_readable() {
     next_wait();
     return;
   }
+  if (tls() == nullptr) look_at_beginning({scratch.data(), static_cast<std::size_t>(got)});
   received_ += static_cast<std::uint64_t>(got);
   if (websocket_) {
     websocket_->heard_at = server_.now();

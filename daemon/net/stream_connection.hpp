@@ -100,6 +100,7 @@ class StreamConnection final : public Connection {
   StreamConnection* piped_to() const;
   StreamHandler& handler() const { return opener_ ? *opener_ : server_.handler_; }
   void count_refused();
+  void complain_of_proxy_header();
 
   // Of a WebSocket:
   void process_frames(std::span<char>& data);

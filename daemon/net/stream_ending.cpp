@@ -115,6 +115,7 @@ void StreamConnection::reset_at_close() {
 void StreamConnection::finish(std::uint32_t reason, std::string_view text) {
   if (is_closed()) return;
   server_.wheel_.clear(*this);
+  if (!is_secured() && !is_outbound()) server_.page_.tls_failed.add();
   close_socket(aborted_ || is_part_ ? Goodbye::unsaid : Goodbye::said);
   reason_ = reason;
   why_ = text;

@@ -115,6 +115,11 @@ class StreamServer final {
   // destroy the server.
   void on_fewer(std::function<void()> call) { on_fewer_ = std::move(call); }
 
+  // Called where a connection cannot be served that begins with a PROXY header; with its two ends.
+  // Must not destroy the server.
+  using ProxyHeader = std::function<void(std::string_view remote, std::string_view local)>;
+  void on_proxy_header(ProxyHeader call) { on_proxy_header_ = std::move(call); }
+
   // To be called each TimerWheel::kTick.
   void tick();
 
@@ -173,6 +178,7 @@ class StreamServer final {
   std::vector<char> scratch_;
   ConnectionTable<StreamConnection> table_;
   std::function<void()> on_fewer_;
+  ProxyHeader on_proxy_header_;
   Sink sink_;
   milliseconds now_{0};
   std::uint32_t closings_ = 0;

@@ -64,23 +64,9 @@ plugin::Build pinned_build(const config::Group& group, const plugin::Build& comm
   return build;
 }
 
-void warn_of_tls(const GroupRelease& release, std::vector<std::string>& notes) {
-  if (!release.tls) return;
-  for (const std::string& warning : release.tls->warnings)
-    notes.push_back(fmt::format("{}: tls: {}", release.config.name, warning));
-}
-
 // Of a group that has run: damaged files hold up neither it nor the others.
-void take_in_tls_as_it_is(GroupRelease& release, std::vector<std::string>& notes) {
-  if (!release.config.tls.is_used()) return;
-  try {
-    release.tls = load_tls(release.config.tls);
-    warn_of_tls(release, notes);
-  } catch (const std::exception& error) {
-    release.tls = no_tls();
-    notes.push_back(fmt::format("{}: tls: {}; until that is mended nothing is served under TLS",
-                                release.config.name, error.what()));
-  }
+void take_in_tls_as_it_is(GroupRelease& release) {
+  if (release.config.tls.is_used()) release.tls = load_what_serves(release.config.tls, nullptr);
 }
 
 // Of a release that is made from another one: it is not that one which goes back.
@@ -126,7 +112,7 @@ FirstRelease from_record(const ReleaseLog::Committed& committed, Archive& archiv
     check_identity(group->config);
     GroupRelease release = *group;
     release.build = pinned_build(group->config, group->build, archive, first.notes);
-    take_in_tls_as_it_is(release, first.notes);
+    take_in_tls_as_it_is(release);
     if (release.build.sha256 != group->build.sha256) {
       release.number = next;
       first.number = next;
@@ -151,17 +137,16 @@ bool is_pinned(const config::Group& group, const GroupRelease* before) {
 void take_in_tls(GroupRelease& release, const GroupRelease* before,
                  std::vector<std::string>& notes) {
   if (before != nullptr && before->config.tls == release.config.tls)
-    return take_in_tls_as_it_is(release, notes);
+    return take_in_tls_as_it_is(release);
   try {
-    release.tls = load_tls_of(release.config);
-    warn_of_tls(release, notes);
+    release.tls = load_tls_of(release.config, nullptr);
   } catch (const std::exception& error) {
     if (before == nullptr) throw;
-    if (!before->config.tls.is_used()) return take_in_tls_as_it_is(release, notes);
+    if (!before->config.tls.is_used()) return take_in_tls_as_it_is(release);
     release.config.tls = before->config.tls;
     notes.push_back(fmt::format("{}: tls: {}; the certificates of release {} are served",
                                 release.config.name, error.what(), before->number));
-    take_in_tls_as_it_is(release, notes);
+    take_in_tls_as_it_is(release);
   }
 }
 
@@ -217,7 +202,7 @@ void fall_back(Candidate& group, const std::vector<config::Group>& others, const
                             committed->number, rival->name);
     } else {
       group.release = *before;
-      take_in_tls_as_it_is(*group.release, notes);
+      take_in_tls_as_it_is(*group.release);
       instead = fmt::format("it runs as in release {}", committed->number);
     }
   }
@@ -282,7 +267,7 @@ FirstRelease from_record_as_it_is(const config::Config& config, const Release& c
           group->config.name, short_sha(group->build), archive.describe_unwritable()));
     }
     GroupRelease release = *group;
-    take_in_tls_as_it_is(release, first.notes);
+    take_in_tls_as_it_is(release);
     first.groups.push_back(std::make_shared<const GroupRelease>(std::move(release)));
   }
   first.trials = committed.trials;

@@ -87,7 +87,8 @@ class Group final {
   // What a worker of the release is to serve with: the newest that is known to be good of its
   // files. Null without TLS.
   TlsMaterialPtr tls_of(const GroupRelease& release) const;
-  // Newer material of these files, for all workers that use them, from now on.
+  // Newer material of these files, for all workers that use them, from now on. `as_before`: as
+  // what tls_of() gives.
   void renew_tls(const config::Tls& tls, TlsMaterialPtr material);
 
   const std::string& name() const { return committed_->config.name; }

@@ -4,6 +4,7 @@
 
 #include "os/procfs.hpp"
 #include "supervisor/group.hpp"
+#include "supervisor/tls_notes.hpp"
 
 namespace appserver::supervisor {
 namespace {
@@ -47,6 +48,11 @@ control::WorkerStatus Group::worker_status(WorkerId worker, const WorkerView& vi
   status.in_flight = page.in_flight.get();
   status.connections = page.connections.get();
   status.rss_bytes = os::resident_bytes(process.pid());
+  status.tls_handshakes = page.tls_handshakes.get();
+  status.tls_failed = page.tls_failed.get();
+  status.datagrams_received = page.datagrams_received.get();
+  status.datagrams_sent = page.datagrams_sent.get();
+  status.datagrams_dropped = page.datagrams_unsent.get() + page.datagrams_lost.get();
   status.metrics = read_metrics(page);
   return status;
 }
@@ -75,7 +81,9 @@ control::GroupState Group::state() const {
     if (!machine_.is_doomed(index) && machine_.slots()[index].policy.in_crash_loop(now))
       return control::GroupState::crash_loop;
   }
-  if (machine_.all_ready()) return control::GroupState::ok;
+  const TlsMaterialPtr tls = tls_of(*committed_);
+  const bool serves_all = !tls || !is_degraded(*tls, tls_now());
+  if (machine_.all_ready() && serves_all) return control::GroupState::ok;
   return start_is_over() ? control::GroupState::degraded : control::GroupState::starting;
 }
 
@@ -94,6 +102,7 @@ control::GroupStatus Group::status() const {
   status.release = committed_->number;
   status.recycled = recycled_;
   status.state = state();
+  if (const TlsMaterialPtr tls = tls_of(*committed_)) status.tls = status_of(*tls, tls_now());
   status.reloading = machine_.rolling();
   for (std::uint32_t index = 0; index < machine_.slots().size(); ++index) {
     status.restarts += machine_.slots()[index].restarts;

@@ -21,9 +21,11 @@ void Group::renew_tls(const config::Tls& tls, TlsMaterialPtr material) {
     tls_.emplace_back(tls, std::move(material));
     return;
   }
-  // A release that goes back has what was read for it.
+  // A release that goes back has what was read for it; where nothing is served otherwise than
+  // before, workers need not know.
   if (material->read <= found->second->read) return;
   found->second = std::move(material);
+  if (found->second->as_before) return;
   channel::Message message;
   message.kind = channel::Kind::certificates;
   for (const auto& [id, view] : machine_.workers()) {

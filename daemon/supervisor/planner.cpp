@@ -9,6 +9,7 @@
 
 #include "supervisor/plan_words.hpp"
 #include "supervisor/start_notes.hpp"
+#include "supervisor/tls_notes.hpp"
 #include "supervisor/wanted_groups.hpp"
 
 namespace appserver::supervisor {
@@ -65,7 +66,8 @@ void Planner::take_in_tls(GroupRelease& group, const GroupRelease* running) cons
   const bool has_it = running != nullptr && running->config.tls == group.config.tls;
   const bool looks_at_files = request_.kind == RequestKind::reload && request_.reverts.empty();
   if (has_it && !looks_at_files) return;
-  group.tls = load_tls_of(group.config);
+  group.tls =
+      load_tls_of(group.config, looks_at_files ? input_.tls_of(group.config.name) : nullptr);
 }
 
 // Puts into the plan why, and whether that means to keep what runs.
@@ -141,8 +143,8 @@ GroupPlan Planner::decide(GroupRelease group) {
     return keep(name, WhyKept::unusable, fmt::format("its plugin is no good: {}", error.what()),
                 true);
   }
-  for (const std::string& warning : group.tls ? group.tls->warnings : std::vector<std::string>{})
-    add_line(plan.note, "tls: " + warning);
+  for (const TlsNote& note : group.tls ? notes_of(*group.tls, tls_now()) : std::vector<TlsNote>{})
+    add_line(plan.note, "tls: " + note.text);
   group.number = result_.release;
   const bool same_build = running != nullptr && running->build.sha256 == group.build.sha256;
   if (!same_build && stopped_by_quarantine(plan, group)) return plan;

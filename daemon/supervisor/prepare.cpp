@@ -26,6 +26,11 @@ const GroupRelease* PrepareRequest::find(const std::string& name) const {
   return found == current.end() ? nullptr : found->get();
 }
 
+const TlsMaterial* PrepareRequest::tls_of(const std::string& name) const {
+  const auto found = tls.find(name);
+  return found == tls.end() ? nullptr : found->second.get();
+}
+
 bool PrepareRequest::names(const std::string& name) const {
   return std::ranges::find(request.groups, name) != request.groups.end();
 }

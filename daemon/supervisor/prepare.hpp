@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -46,11 +47,14 @@ struct RolloutRequest {
 
 struct PrepareRequest {
   RolloutRequest request;
-  config::Config running;                // for its file and `daemon:` section
-  std::vector<GroupReleasePtr> current;  // of every group, in order
+  config::Config running;                       // for its file and `daemon:` section
+  std::vector<GroupReleasePtr> current;         // of every group, in order
+  std::map<std::string, TlsMaterialPtr> tls{};  // in use, by group; those without have none
 
   // What runs of a group; null where it does not.
   const GroupRelease* find(const std::string& name) const;
+  // With what it serves under TLS; null where it does not.
+  const TlsMaterial* tls_of(const std::string& name) const;
   // Whether it is asked about by name; selects() also where all are asked about.
   bool names(const std::string& name) const;
   bool selects(const std::string& name) const { return request.groups.empty() || names(name); }

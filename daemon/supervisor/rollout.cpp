@@ -97,7 +97,10 @@ void Rollout::run() {
   emit_text(EventKind::rollout_started, "",
             fmt::format("{} asked for by {}", words_for(request_.kind), request_.who));
   PrepareRequest request{request_, targets_.running, {}};
-  for (const auto& group : targets_.groups) ran_before_.push_back(group->release());
+  for (const auto& group : targets_.groups) {
+    ran_before_.push_back(group->release());
+    request.tls.emplace(group->name(), group->tls_of(*group->release()));
+  }
   request.current = ran_before_;
   auto result = std::make_shared<Prepared>();
   targets_.archive.run(

@@ -139,6 +139,7 @@ int Supervisor::run() {
   log_.info("appserverd {} started, pid {}, release {}, control socket {}", version_, ::getpid(),
             rollouts_->release(), config_.daemon.control_socket.native());
   warn_of_root();
+  warn_of_memory();
   watch_signals();
   feed_watchdog();
   for (const auto& group : groups_) {
@@ -195,6 +196,15 @@ void Supervisor::warn_of_root() {
       log_.warning("{}: its workers run as root; set `user:` to an account without privileges",
                    group.name);
   }
+}
+
+void Supervisor::warn_of_memory() {
+  const auto pages = static_cast<std::uint64_t>(std::max(::sysconf(_SC_PHYS_PAGES), 0L));
+  const auto machine = pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  const std::uint64_t bus = config_.daemon.bus.memory.value;
+  if (machine == 0 || bus <= machine) return;
+  log_.warning("daemon.bus.memory is {} MiB, and the machine has {} MiB: it bounds nothing",
+               bus >> 20, machine >> 20);
 }
 
 void Supervisor::watch_signals() {
@@ -354,7 +364,7 @@ std::vector<std::string> Supervisor::notes() const {
   std::vector<std::string> result;
   if (!state_note_.empty()) result.push_back(state_note_);
   result.insert(result.end(), notes_.begin(), notes_.end());
-  add_tls_warnings(result);
+  add_tls_notes(result);
   if (!record_note_.empty()) result.push_back("history: " + record_note_);
   return result;
 }

@@ -7,6 +7,7 @@
 #include <boost/asio/thread_pool.hpp>
 #include <chrono>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -56,12 +57,14 @@ class Supervisor final : public control::Commands {
   void report_archive_problems();
   void run_loop();
   void warn_of_root();
+  void warn_of_memory();
   void watch_signals();
   void on_signal(int number);
   void feed_watchdog();
   void watch_folder();
   void watch_certificates();
-  void add_tls_warnings(std::vector<std::string>& notes) const;
+  void add_tls_notes(std::vector<std::string>& notes) const;
+  void tell_of_certificates();
   void group_changed();
   void group_stopped(const std::string& group);
   void crashed(control::CrashRecord record, std::shared_ptr<WorkerProcess> process);
@@ -89,6 +92,7 @@ class Supervisor final : public control::Commands {
   std::vector<std::unique_ptr<Group>> groups_;
   std::vector<std::string> notes_;         // each begins with the group that it is about
   std::vector<std::string> folder_notes_;  // those of notes_ that are about the plugin folder
+  std::set<std::string> told_of_tls_;      // what is amiss with certificates and stands in the log
   std::string state_note_;                 // the state directory cannot be written
   std::string record_note_;                // what the history does not tell
   boost::asio::thread_pool files_{1};

@@ -1,28 +1,38 @@
 // The certificates of the groups, as the Supervisor brings them about.
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <set>
+#include <utility>
 
 #include "supervisor/supervisor.hpp"
+#include "supervisor/tls_notes.hpp"
 
 namespace appserver::supervisor {
-namespace {
-
-// Of a group's notes, those that are about its certificates.
-std::string subject(const std::string& group) { return group + ": tls: "; }
-
-}  // namespace
 
 // They are so as long as the certificates are in use, whatever rollouts come and go.
-void Supervisor::add_tls_warnings(std::vector<std::string>& notes) const {
+void Supervisor::add_tls_notes(std::vector<std::string>& notes) const {
   for (const auto& group : groups_) {
     const TlsMaterialPtr material = group->tls_of(*group->release());
     if (!material) continue;
-    for (const auto& warning : material->warnings) {
-      std::string note = subject(group->name()) + warning;
-      if (std::ranges::find(notes, note) == notes.end()) notes.push_back(std::move(note));
+    for (const TlsNote& note : notes_of(*material, tls_now()))
+      notes.push_back(fmt::format("{}: tls: {}", group->name(), note.text));
+  }
+}
+
+// Each once, and again when it comes back.
+void Supervisor::tell_of_certificates() {
+  std::set<std::string> told;
+  for (const auto& group : groups_) {
+    const TlsMaterialPtr material = group->tls_of(*group->release());
+    if (!material) continue;
+    for (const TlsNote& note : notes_of(*material, tls_now())) {
+      const auto [about, is_new] = told.insert(group->name() + ": " + note.about);
+      if (!is_new || told_of_tls_.contains(*about)) continue;
+      const auto level = note.is_error ? telemetry::Level::error : telemetry::Level::warning;
+      log_.write(level, {}, fmt::format("{}: tls: {}", group->name(), note.text));
     }
   }
+  told_of_tls_ = std::move(told);
 }
 
 void Supervisor::watch_certificates() {
@@ -38,31 +48,20 @@ void Supervisor::watch_certificates() {
   };
   hooks.renewed = [this](const TlsRenewal::InUse& before, TlsMaterialPtr material) {
     Group* const group = find(before.group);
-    if (group == nullptr || group->release()->config.tls != before.tls) return;
-    forget_notes(subject(before.group));
-    log_.info("{}: its certificates have changed; new connections get them", before.group);
-    for (const auto& warning : material->warnings)
-      log_.warning("{}{}", subject(before.group), warning);
+    // What a rollout has brought meanwhile is compared with the files at the next look.
+    if (group == nullptr || group->tls_of(*group->release()) != before.material) return;
+    if (!material->as_before) {
+      log_.info("{}: its certificates have changed; new connections get them", before.group);
+    }
     group->renew_tls(before.tls, std::move(material));
   };
-  hooks.refused = [this](const TlsRenewal::InUse& before, const std::string& why) {
-    const Group* const group = find(before.group);
-    if (group == nullptr || group->release()->config.tls != before.tls) return;
-    const bool has_none = before.material->files.empty();
-    forget_notes(subject(before.group));
-    notes_.push_back(
-        has_none ? fmt::format("{}{}; until that is mended nothing is served under TLS",
-                               subject(before.group), why)
-                 : fmt::format("{}the files have changed and are no good: {}; what was read before "
-                               "stays in use",
-                               subject(before.group), why));
-    log_.error("{}", notes_.back());
+  hooks.failed = [this](const TlsRenewal::InUse& before, const std::string& why) {
+    log_.error("{}: tls: its files have changed and cannot be taken in: {}; tried again every {} s",
+               before.group, why, TlsRenewal::kInterval.count());
   };
-  hooks.withdrawn = [this](const std::string& group) {
-    forget_notes(subject(group));
-    log_.info("{}: its certificates are again those in use", group);
-  };
+  hooks.looked = [this] { tell_of_certificates(); };
   renewal_ = std::make_unique<TlsRenewal>(io_, *keeper_, std::move(hooks));
+  tell_of_certificates();
   renewal_->look();
 }
 

@@ -5,9 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <exception>
 #include <filesystem>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 #include "certificates/material.hpp"
@@ -76,91 +78,254 @@ class Reader final {
       certificates::wipe(content);
       throw std::runtime_error(fmt::format("{} changes while it is read", name.native()));
     }
-    material->files.push_back(state_of(before));
     mode_ = before.st_mode;
     return content;
   }
 
-  void warn(std::string warning) { material->warnings.push_back(std::move(warning)); }
   bool last_is_open_to_all() const { return (mode_ & (S_IROTH | S_IWOTH)) != 0; }
-
-  std::shared_ptr<TlsMaterial> material = std::make_shared<TlsMaterial>();
 
  private:
   mode_t mode_ = 0;
 };
 
-void check_dates(Reader& reader, const path& name, const X509& certificate) {
-  if (certificates::is_expired(certificate)) {
-    reader.warn(fmt::format("the certificate {} has expired on {}; clients refuse it",
-                            name.native(), certificates::last_day(certificate)));
-  } else if (certificates::is_not_yet_valid(certificate)) {
-    reader.warn(
-        fmt::format("the certificate {} is not valid yet; clients refuse it", name.native()));
-  }
-}
-
-certificates::Identity read_identity(Reader& reader, const config::Tls::Identity& names) {
+// What the files of one certificate hold.
+struct Found {
   certificates::Identity identity;
-  identity.chain = reader.read(names.certificate);
+  ServedCertificate served;
+  std::string warning;
+};
+
+Found read_identity(const config::Tls::Identity& names) {
+  Reader reader;
+  Found found;
+  found.identity.chain = reader.read(names.certificate);
   const auto chain = told_with(names.certificate, [&] {
-    auto found = certificates::read_certificates(identity.chain);
-    for (const auto& one : found) certificates::require_strength(*one);
-    return found;
+    auto certificates = certificates::read_certificates(found.identity.chain);
+    for (const auto& one : certificates) certificates::require_strength(*one);
+    return certificates;
   });
-  check_dates(reader, names.certificate, *chain.front());
-  identity.key = reader.read(names.key);
+  found.identity.key = reader.read(names.key);
   if (reader.last_is_open_to_all()) {
-    reader.warn(fmt::format("the key {0} can be read or written by everybody; chmod 600 {0}",
-                            names.key.native()));
+    found.warning = fmt::format("the key {0} can be read or written by everybody; chmod 600 {0}",
+                                names.key.native());
   }
-  const auto key = told_with(names.key, [&] { return certificates::read_key(identity.key); });
+  const auto key = told_with(names.key, [&] { return certificates::read_key(found.identity.key); });
   try {
     certificates::require_fit(*chain.front(), *key);
   } catch (const std::exception&) {
     throw std::runtime_error(fmt::format("the key {} is not that of the certificate {}",
                                          names.key.native(), names.certificate.native()));
   }
-  return identity;
+  found.served = {names.certificate,
+                  true,
+                  certificates::dns_names(*chain.front()),
+                  certificates::validity(*chain.front()),
+                  {}};
+  return found;
 }
 
-}  // namespace
+std::string read_authorities(const path& file) {
+  std::string pem = Reader().read(file);
+  told_with(file, [&] { return certificates::read_certificates(pem); });
+  return pem;
+}
 
-TlsMaterialPtr load_tls(const config::Tls& tls) {
-  Reader reader;
-  certificates::Material material;
-  for (const config::Tls::Identity& names : tls.certificates) {
-    material.identities.push_back(read_identity(reader, names));
+std::chrono::sys_seconds now() {
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+}
+
+std::string why_not_valid(const ServedCertificate& certificate, std::chrono::sys_seconds time) {
+  const certificates::Validity& validity = certificate.validity;
+  if (time > validity.to) {
+    return fmt::format("the certificate {} has expired on {}", certificate.file.native(),
+                       certificates::time_text(validity.to));
   }
-  if (!tls.client_ca.empty()) {
-    material.client_authorities = reader.read(tls.client_ca);
-    told_with(tls.client_ca,
-              [&] { return certificates::read_certificates(material.client_authorities); });
-  }
+  return fmt::format("the certificate {} is not valid before {}", certificate.file.native(),
+                     certificates::time_text(validity.from));
+}
+
+void seal(TlsMaterial& into, const certificates::Material& material) {
   std::string bytes = certificates::encode(material);
   try {
-    reader.material->file = os::make_sealed_memfd("appserver-tls", bytes);
+    into.file = os::make_sealed_memfd("appserver-tls", bytes);
   } catch (...) {
     certificates::wipe(bytes);
     throw;
   }
   certificates::wipe(bytes);
-  return reader.material;
 }
 
-TlsMaterialPtr load_tls_of(const config::Group& group) {
-  if (!group.tls.is_used()) return nullptr;
+certificates::Material unseal(const TlsMaterial* from) {
+  certificates::Material material;
+  if (from == nullptr) return material;
+  std::string bytes = os::read_sealed_memfd(from->file.get(), certificates::kMaxMaterial);
   try {
-    return load_tls(group.tls);
-  } catch (const std::exception& error) {
-    throw std::runtime_error(fmt::format("groups.{}.tls: {}", group.name, error.what()));
+    material = certificates::decode(bytes);
+  } catch (...) {
+    certificates::wipe(bytes);
+    throw;
   }
+  certificates::wipe(bytes);
+  return material;
 }
 
-TlsMaterialPtr no_tls() {
-  auto material = std::make_shared<TlsMaterial>();
-  material->file = os::make_sealed_memfd("appserver-tls", certificates::encode({}));
-  return material;
+// Puts together what serves best of the files and of what was read before.
+class Merger final {
+ public:
+  Merger(const config::Tls& tls, const TlsMaterial* before)
+      : tls_(tls), before_(before), kept_(unseal(before)), was_(unseal(before)) {
+    result_->files = supervisor::look_at(tls);
+  }
+
+  std::shared_ptr<TlsMaterial> merge() {
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < tls_.certificates.size(); ++i) {
+      const ServedCertificate* old = before_ == nullptr ? nullptr : &before_->certificates.at(i);
+      if (old != nullptr && !old->is_served) old = nullptr;
+      add(i, old, old == nullptr ? nullptr : &kept_.identities.at(kept++));
+    }
+    if (!tls_.client_ca.empty()) add_authorities();
+    seal(*result_, material_);
+    result_->as_before = before_ != nullptr && is_as_before();
+    return std::move(result_);
+  }
+
+ private:
+  void add(std::size_t index, const ServedCertificate* old, certificates::Identity* old_identity) {
+    std::string problem;
+    try {
+      Found found = read_identity(tls_.certificates[index]);
+      const bool is_valid = found.served.validity.holds_at(now_);
+      if (is_valid || old == nullptr || !old->validity.holds_at(now_)) {
+        if (!found.warning.empty()) result_->warnings.push_back(std::move(found.warning));
+        result_->certificates.push_back(std::move(found.served));
+        material_.identities.push_back(std::move(found.identity));
+        return;
+      }
+      problem = why_not_valid(found.served, now_);
+      const auto from = found.served.validity.from;
+      if (from > now_) result_->again = std::min(result_->again.value_or(from), from);
+    } catch (const std::exception& error) {
+      problem = error.what();
+      if (is_passing(error)) forget(2 * index, 2);
+    }
+    if (old == nullptr) {
+      ServedCertificate none;
+      none.file = tls_.certificates[index].certificate;
+      none.problem = std::move(problem);
+      result_->certificates.push_back(std::move(none));
+    } else {
+      result_->certificates.push_back(*old);
+      result_->certificates.back().problem = std::move(problem);
+      material_.identities.push_back(std::move(*old_identity));
+    }
+  }
+
+  void add_authorities() {
+    try {
+      material_.client_authorities = read_authorities(tls_.client_ca);
+      return;
+    } catch (const std::exception& error) {
+      result_->authorities_problem = error.what();
+      if (is_passing(error)) forget(2 * tls_.certificates.size(), 1);
+    }
+    material_.client_authorities = kept_.client_authorities;
+    if (!material_.client_authorities.empty()) return;
+    // Nobody could say who a client is.
+    material_.identities.clear();
+    for (ServedCertificate& one : result_->certificates) {
+      ServedCertificate none;
+      none.file = std::move(one.file);
+      none.problem = std::move(one.problem);
+      one = std::move(none);
+    }
+  }
+
+  // Not of the file's content.
+  static bool is_passing(const std::exception& error) {
+    return dynamic_cast<const os::SystemError*>(&error) != nullptr;
+  }
+  void forget(std::size_t first, std::size_t count) {
+    for (std::size_t i = first; i < first + count; ++i) {
+      result_->files.at(i) = {};
+      result_->files.at(i).size = kMaxFile + 1;
+    }
+  }
+
+  bool is_as_before() const {
+    const auto is_same = [](const certificates::Identity& a, const certificates::Identity& b) {
+      return a.chain == b.chain && a.key == b.key;
+    };
+    return material_.client_authorities == was_.client_authorities &&
+           std::ranges::equal(material_.identities, was_.identities, is_same);
+  }
+
+  const config::Tls& tls_;
+  const TlsMaterial* before_;
+  certificates::Material kept_;
+  const certificates::Material was_;
+  const std::chrono::sys_seconds now_ = now();
+  certificates::Material material_;
+  std::shared_ptr<TlsMaterial> result_ = std::make_shared<TlsMaterial>();
+};
+
+// One that is in use and valid, and that `fresh` would take the place of.
+const ServedCertificate* valid_for(const ServedCertificate& fresh, const TlsMaterial& in_use,
+                                   std::chrono::sys_seconds time) {
+  for (const ServedCertificate& one : in_use.certificates) {
+    if (!one.is_served || !one.validity.holds_at(time)) continue;
+    const bool shares_a_name =
+        std::ranges::find_first_of(one.names, fresh.names) != one.names.end();
+    if (shares_a_name || one.file == fresh.file) return &one;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+bool TlsMaterial::serves_any() const {
+  return std::ranges::any_of(certificates, &ServedCertificate::is_served);
+}
+
+TlsMaterialPtr load_tls(const config::Tls& tls) {
+  auto result = std::make_shared<TlsMaterial>();
+  result->files = look_at(tls);
+  certificates::Material material;
+  for (const config::Tls::Identity& names : tls.certificates) {
+    Found found = read_identity(names);
+    if (!found.warning.empty()) result->warnings.push_back(std::move(found.warning));
+    result->certificates.push_back(std::move(found.served));
+    material.identities.push_back(std::move(found.identity));
+  }
+  if (!tls.client_ca.empty()) material.client_authorities = read_authorities(tls.client_ca);
+  seal(*result, material);
+  return result;
+}
+
+TlsMaterialPtr load_tls_of(const config::Group& group, const TlsMaterial* in_use) {
+  if (!group.tls.is_used()) return nullptr;
+  const auto fail = [&group](std::string_view problem) {
+    throw std::runtime_error(fmt::format("groups.{}.tls: {}", group.name, problem));
+  };
+  TlsMaterialPtr fresh;
+  try {
+    fresh = load_tls(group.tls);
+  } catch (const std::exception& error) {
+    fail(error.what());
+  }
+  const auto time = now();
+  for (const ServedCertificate& one : fresh->certificates) {
+    if (in_use == nullptr || one.validity.holds_at(time)) continue;
+    const ServedCertificate* const better = valid_for(one, *in_use, time);
+    if (better == nullptr) continue;
+    fail(fmt::format("{}, and the one in use is valid until {}: renew it, or put that one back",
+                     why_not_valid(one, time), certificates::time_text(better->validity.to)));
+  }
+  return fresh;
+}
+
+TlsMaterialPtr load_what_serves(const config::Tls& tls, const TlsMaterial* before) {
+  return Merger(tls, before).merge();
 }
 
 std::vector<FileState> look_at(const config::Tls& tls) {

@@ -1,9 +1,8 @@
 #include "supervisor/tls_renewal.hpp"
 
+#include <chrono>
 #include <exception>
 #include <utility>
-
-#include "os/error.hpp"
 
 namespace appserver::supervisor {
 
@@ -11,22 +10,20 @@ namespace appserver::supervisor {
 struct TlsRenewal::Look {
   struct Group {
     InUse in_use;
-    std::vector<FileState> refused{};
-    std::vector<FileState> found{};
     TlsMaterialPtr renewed{};
     std::string problem{};
-    bool is_passing = false;  // the problem is not of the files' content
   };
 
   void run() {
+    const auto now = std::chrono::system_clock::now();
     for (Group& group : groups) {
-      group.found = look_at(group.in_use.tls);
-      if (group.found == group.in_use.material->files || group.found == group.refused) continue;
+      const TlsMaterial& before = *group.in_use.material;
+      const bool is_due = before.again && *before.again <= now;
+      if (look_at(group.in_use.tls) == before.files && !is_due) continue;
       try {
-        group.renewed = load_tls(group.in_use.tls);
+        group.renewed = load_what_serves(group.in_use.tls, &before);
       } catch (const std::exception& error) {
         group.problem = error.what();
-        group.is_passing = dynamic_cast<const os::SystemError*>(&error) != nullptr;
       }
     }
   }
@@ -58,9 +55,7 @@ void TlsRenewal::look() {
   if (looking_) return;
   auto look = std::make_shared<Look>();
   for (InUse& in_use : hooks_.in_use()) {
-    const auto refused = refused_.find(in_use.group);
     look->groups.push_back({std::move(in_use)});
-    if (refused != refused_.end()) look->groups.back().refused = refused->second.files;
   }
   if (look->groups.empty()) {
     wait();
@@ -76,6 +71,7 @@ void TlsRenewal::look() {
                 // A file system that hangs is looked at again, later; the thread may still be at
                 // it.
                 if (problem.empty()) self.looked(*look);
+                self.hooks_.looked();
                 if (std::exchange(self.again_, false)) {
                   self.look();
                 } else {
@@ -88,15 +84,11 @@ void TlsRenewal::looked(const Look& look) {
   for (const Look::Group& group : look.groups) {
     const std::string& name = group.in_use.group;
     if (group.renewed) {
-      refused_.erase(name);
+      failed_.erase(name);
       hooks_.renewed(group.in_use, group.renewed);
-    } else if (!group.problem.empty()) {
-      Refused& refused = refused_[name];
-      refused.files = group.is_passing ? std::vector<FileState>() : group.found;
-      if (std::exchange(refused.why, group.problem) == group.problem) continue;
-      hooks_.refused(group.in_use, group.problem);
-    } else if (group.found == group.in_use.material->files && refused_.erase(name) > 0) {
-      hooks_.withdrawn(name);
+    } else if (!group.problem.empty() &&
+               std::exchange(failed_[name], group.problem) != group.problem) {
+      hooks_.failed(group.in_use, group.problem);
     }
   }
 }

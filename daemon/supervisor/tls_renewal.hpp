@@ -28,11 +28,12 @@ class TlsRenewal final {
   struct Hooks {
     // What runs under TLS.
     std::function<std::vector<InUse>()> in_use;
+    // The files have changed; what can be served of them may still be what it was (as_before).
     std::function<void(const InUse& before, TlsMaterialPtr)> renewed;
-    // Once for each change of the files; what was in use stays so.
-    std::function<void(const InUse& before, const std::string& why)> refused;
-    // The files are again what is in use, and not what was refused.
-    std::function<void(const std::string& group)> withdrawn;
+    // For want of memory or descriptors; once for each reason. What was in use stays so.
+    std::function<void(const InUse& before, const std::string& why)> failed;
+    // After each look, whatever came of it: also time alone makes a certificate expire.
+    std::function<void()> looked;
   };
 
   static constexpr std::chrono::seconds kInterval{10};
@@ -49,18 +50,13 @@ class TlsRenewal final {
 
  private:
   struct Look;
-  struct Refused {
-    std::vector<FileState> files;  // not to be read again; none: they may be good the next time
-    std::string why;
-  };
-
   void wait();
   void looked(const Look& look);
 
   boost::asio::steady_timer timer_;
   ArchiveKeeper& keeper_;
   Hooks hooks_;
-  std::map<std::string, Refused> refused_;  // by group
+  std::map<std::string, std::string> failed_;  // why, by group
   bool looking_ = false;
   bool again_ = false;
   bool stopped_ = false;

@@ -175,7 +175,11 @@ struct WorkerPage {
   LatencyHistogram latency;  // from a whole request to the end of its answer, queued for the client
   CrashNote crash;
   std::array<Metric, kMetrics> metrics;
-  BusCounters bus;       // of the process of the bus alone
+  BusCounters bus;         // of the process of the bus alone
+  Counter tls_handshakes;  // of clients, that were done
+  Counter tls_failed;      // that were not, whatever the reason
+  Counter datagrams_received;
+  Counter datagrams_sent;
   Counter uncompressed;  // answers that too many others at a time kept from being compressed
 
   static WorkerPage& create_in(std::span<std::byte> memory) {

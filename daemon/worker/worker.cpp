@@ -81,6 +81,11 @@ Worker::Worker(const channel::Boot& boot, os::Fd channel_socket, Message boot_me
   });
   server_.on_fewer([this] { connection_ended(); });
   streams_.on_fewer([this] { connection_ended(); });
+  const auto of_proxy = [this](std::string_view remote, std::string_view local) {
+    complain_of_proxy_header(remote, local);
+  };
+  server_.on_proxy_header(of_proxy);
+  streams_.on_proxy_header(of_proxy);
   datagrams_.on_fewer_held([this] {
     if (draining_) check_drained();
   });
@@ -269,12 +274,18 @@ void Worker::add_listeners(std::uint32_t slot, std::vector<os::Fd> sockets) {
   }
 }
 
-// At most once a second: a flood brings as many reasons as it brings clients.
-void Worker::complain(const std::string& what) {
-  const auto now = std::chrono::steady_clock::now();
-  if (now - last_complaint_ < std::chrono::seconds(1)) return;
-  last_complaint_ = now;
-  log_.write(config::LogLevel::warning, what);
+void Worker::complain_of_proxy_header(std::string_view remote, std::string_view local) {
+  if (boot_.group.proxy_protocol.enabled) {
+    return complain(
+        fmt::format("a second PROXY protocol header came from {} at {}: two proxies add one, and "
+                    "only the last may",
+                    remote, local));
+  }
+  complain(
+      fmt::format("a PROXY protocol header came from {} at {}, but group {} has no proxy_protocol: "
+                  "the connection is closed. Set `proxy_protocol: true` for the group, or let the "
+                  "proxy send none",
+                  remote, local, boot_.group.name));
 }
 
 // At most once a minute.
@@ -296,6 +307,7 @@ void Worker::begin(Handed fresh, const std::shared_ptr<const net::StreamListener
   try {
     if (listener) fresh.tls = accept_tls(*listener, fresh.connection.get());
   } catch (const std::exception& error) {
+    page_.tls_failed.add();
     complain(fmt::format("{}; a connection is closed", error.what()));
     return;
   }
@@ -356,6 +368,7 @@ void Worker::tick() {
   server_.tick();
   streams_.tick();
   gate_.tick();
+  complaints_.tick();
   datagrams_.tick();
   complain_of_uncompressed();
   tick_.expires_after(net::TimerWheel::kTick);

@@ -12,11 +12,13 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "channel/boot.hpp"
 #include "channel/message.hpp"
 #include "net/acceptor.hpp"
+#include "net/complaints.hpp"
 #include "net/datagram_server.hpp"
 #include "net/http_server.hpp"
 #include "net/proxy_gate.hpp"
@@ -58,7 +60,8 @@ class Worker final {
     return server_.connections() + streams_.connections() + gate_.connections();
   }
   void connection_ended();
-  void complain(const std::string& what);
+  void complain(const std::string& what) { complaints_.add(what); }
+  void complain_of_proxy_header(std::string_view remote, std::string_view local);
   void complain_of_uncompressed();
   void check_plugin();
   void start_accepting(std::uint32_t slot);
@@ -81,6 +84,8 @@ class Worker final {
   const channel::Boot& boot_;
   telemetry::WorkerPage& page_;
   WorkerLog log_;
+  net::Complaints complaints_{
+      [this](const std::string& line) { log_.write(config::LogLevel::warning, line); }};
   PluginHost host_;
   std::uint32_t max_connections_;
   net::HttpServer server_;
@@ -98,7 +103,6 @@ class Worker final {
   std::set<std::uint32_t> slots_;  // whose sockets are here
   std::unique_ptr<HandoverSender> sender_;
   std::list<std::unique_ptr<HandoverReceiver>> receivers_;
-  std::chrono::steady_clock::time_point last_complaint_{};
   std::uint64_t told_uncompressed_ = 0;
   std::chrono::steady_clock::time_point told_uncompressed_at_{};
   std::uint64_t cut_ = 0;

@@ -107,6 +107,8 @@ bool Worker::outbound_is_closed() {
 void Worker::finish() {
   finished_ = true;
   sender_.reset();
+  gate_.tell_rest();
+  complaints_.tell_rest();
   say(Kind::drained, cut_, std::to_string(page_.handed_over.get()));
   if (leaves_state_) send_state(0);
   host_.stop();

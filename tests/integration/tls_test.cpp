@@ -60,6 +60,12 @@ fs::path talk(const char* version, const std::string& kind = "talk") {
   return fs::path(APPSERVER_TEST_PLUGINS) / version / (kind + ".so");
 }
 
+std::size_t times(const std::string& text, const std::string& words) {
+  std::size_t count = 0;
+  for (auto at = text.find(words); at != std::string::npos; at = text.find(words, at + 1)) ++count;
+  return count;
+}
+
 TlsWish wish() { return TlsWish{authority().certificate()}; }
 
 // One question of the talk plugin and its answer, over whatever the address speaks; nullopt where
@@ -319,10 +325,88 @@ TEST_CASE("a daemon that comes back to a damaged key serves all else, and TLS on
   REQUIRE(daemon.status().group("plain").ready == 1);
   daemon.wait_for_log("until that is mended nothing is served under TLS");
   CHECK_THROWS(TlsTalk(daemon.address("api"), wish()).get("/"));
+  CHECK(daemon.status().group("api").state == "degraded");
+  CHECK(daemon.status().group("plain").state == "ok");
+  CHECK(daemon.ctl({"status", "--json"}).out.find(R"("state":"not-served")") != std::string::npos);
   put(site, good);
   daemon.wait_for_log("api: its certificates have changed");
   TlsTalk client(daemon.address("api"), wish());
   CHECK(client.get("/"));
+  CHECK(daemon.status().group("api").state == "ok");
+  CHECK(times(daemon.log(), "nothing is served under TLS") == 1);
+}
+
+TEST_CASE("a daemon that comes back to one damaged certificate of two serves the other") {
+  Site site(
+      "groups:\n  api:\n    plugin: probe\n    listen: https://127.0.0.1:0\n    tls:\n"
+      "      certificates:\n        - {certificate: a.pem, key: a.key}\n"
+      "        - {certificate: b.pem, key: b.key}\n");
+  const Made good = issue("first");
+  put(site, good);
+  put(site, issue("second", {"shop.test"}), "b");
+  { Daemon daemon(site); }
+  put(site.root() / "a.key", "torn");
+  Daemon daemon(site);
+  daemon.expect_error("a.key");
+  TlsWish shop = wish();
+  shop.name = "shop.test";
+  CHECK(TlsTalk(daemon.address(), shop).server_common_name() == "second");
+  CHECK(daemon.status().group("api").state == "degraded");
+  put(site, good);
+  daemon.wait_for_log("api: its certificates have changed");
+  CHECK(TlsTalk(daemon.address(), wish()).server_common_name() == "first");
+  CHECK(daemon.status().group("api").state == "ok");
+}
+
+TEST_CASE("an expired certificate takes the place of no valid one, by time or by a reload") {
+  Site site(group("https://127.0.0.1:0"));
+  put(site, issue("valid"));
+  site.install(talk("v1"), "talk");
+  Daemon daemon(site);
+  daemon.expect_error("has expired on");
+  Wanted old;
+  old.common_name = "expired";
+  old.names = {"localhost"};
+  old.from_day = -30;
+  old.to_day = -1;
+  put(site, authority().issue(old));
+  const Finished finished = daemon.ctl({"reload"});
+  INFO(finished.text());
+  CHECK(finished.exit.code == 3);
+  CHECK(finished.text().find("and the one in use is valid until ") != std::string::npos);
+  daemon.wait_for_log("a.pem has expired on ", 40s);
+  eventually("the status says it", 40s, [&] {
+    return daemon.ctl({"status"}).out.find("; what was read before, valid until ") !=
+           std::string::npos;
+  });
+  CHECK(TlsTalk(daemon.address(), wish()).server_common_name() == "valid");
+  CHECK(daemon.ctl({"status", "--json"}).out.find(R"("state":"kept")") != std::string::npos);
+  CHECK(daemon.status().group("api").state == "ok");
+}
+
+TEST_CASE("a certificate near its end is told in the log once, and in the status") {
+  Wanted wanted;
+  wanted.names = {"localhost"};
+  wanted.from_day = -80;
+  wanted.to_day = 5;
+  Site site(group("https://127.0.0.1:0"));
+  put(site, authority().issue(wanted));
+  site.install(talk("v1"), "talk");
+  Daemon daemon(site);
+  daemon.wait_for_log("a.pem for localhost expires in ");
+  const Finished status = daemon.ctl({"status"});
+  CHECK(status.out.find("api: tls: the certificate ") != std::string::npos);
+  CHECK(status.out.find("a.pem expiring") != std::string::npos);
+  CHECK(daemon.ctl({"reload"}).exit.code == 0);
+  CHECK(times(daemon.log(), "expires in ") == 1);
+}
+
+TEST_CASE("a first start with a key that does not fit is refused by the name of the file") {
+  Site site(group("https://127.0.0.1:0"));
+  put(site, issue("good"));
+  put(site.root() / "a.key", issue("another").key);
+  site.install(talk("v1"), "talk");
+  CHECK_THROWS_WITH(Daemon(site), Catch::Contains("a.key is not that of the certificate"));
 }
 
 TEST_CASE("a reload brings new certificates along, and a key never stands in what is kept") {

@@ -1,5 +1,6 @@
 #include "net/stream/framing.hpp"
 
+#include <algorithm>
 #include <boost/endian/conversion.hpp>
 #include <limits>
 
@@ -42,7 +43,8 @@ Cut cut(Framing framing, std::string_view data, std::size_t max_message, std::si
     case Framing::raw:
       break;
   }
-  const std::string_view message = data.substr(0, max_message);
+  // A message of nothing would be cut for ever.
+  const std::string_view message = data.substr(0, std::max<std::size_t>(max_message, 1));
   return {Cut::Kind::message, message.size(), message};
 }
 

@@ -36,6 +36,7 @@ TEST_CASE("a status is a line for the daemon and tables of groups and workers") 
   control::Status status = control::sample_status();
   status.daemon.pid = 812;
   status.groups[0].release = 42;
+  status.groups[0].tls.reset();
   REQUIRE(
       print_status(status) ==
       "appserverd 1.2.3  pid 812  up 12d04h  config /etc/app.yaml  socket /run/x.sock  state "
@@ -69,6 +70,18 @@ TEST_CASE("a status tells of the rollout under way, and of what a person should 
           "\n"
           "! a newer hello.so is not loaded: `appserverctl reload`\n"
           "! bell\\x07\n");
+}
+
+TEST_CASE("a status has a line for the certificates of a group, and one for its datagrams") {
+  control::Status status = control::sample_status();
+  REQUIRE_THAT(print_status(status),
+               Catch::Contains("\ntls  hello  /etc/a.pem kept  /etc/b.pem not-served  /etc/a.pem "
+                               "until 2030-01-31T12:00:00Z, of 2 the first  handshakes 1200  "
+                               "failed 3\n"));
+  REQUIRE_THAT(print_status(status), !Catch::Contains("udp  "));
+  status.groups[0].listen.emplace_back("udp://127.0.0.1:5300");
+  REQUIRE_THAT(print_status(status),
+               Catch::Contains("\nudp  hello  received 70  sent 60  dropped 5\n"));
 }
 
 TEST_CASE("a status has a line for the bus once there is one") {

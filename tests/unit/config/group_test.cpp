@@ -80,6 +80,21 @@ TEST_CASE("numbers out of their range are refused with the range") {
   CHECK(group_problems("    reload: {probe: healthz}\n").size() == 1);
 }
 
+TEST_CASE("a size without room, or beyond any machine, is refused with its bound") {
+  CHECK(group_problems("    limits: {max_message: 0}\n") ==
+        Lines{"app.yaml:4:27: groups.api.limits.max_message: expected a size of at least 1B, got "
+              "'0'"});
+  CHECK(group_problems("    limits: {send_buffer: 0B}\n").size() == 1);
+  CHECK(group_problems("    limits: {max_body: 0}\n").empty());
+  CHECK(group_problems("    limits: {max_message: 3GiB}\n").size() == 1);
+  CHECK(group_problems("    limits: {send_buffer: 1TiB}\n").size() == 1);
+  CHECK(group_problems("    limits: {max_body: 2TiB}\n") ==
+        Lines{"app.yaml:4:24: groups.api.limits.max_body: expected a size of at most 1TiB, got "
+              "'2TiB'"});
+  CHECK(problems_of("daemon: {bus: {memory: 100TiB}}\n") ==
+        Lines{"app.yaml:1:24: daemon.bus.memory: expected a size of at most 1TiB, got '100TiB'"});
+}
+
 TEST_CASE("unknown keys are refused in every section") {
   CHECK(group_problems("    reload: {probee: /}\n") ==
         Lines{"app.yaml:4:14: unknown key 'probee' in groups.api.reload; did you mean 'probe'?"});

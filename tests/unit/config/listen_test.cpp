@@ -49,6 +49,18 @@ TEST_CASE("a unix socket is relative to the file and fits its address") {
   CHECK_FALSE(problem("http://unix:").empty());
 }
 
+TEST_CASE("what others call TLS is told with our name for it") {
+  for (const auto& [theirs, ours] :
+       {std::pair("text+ssl", "text+tls"), std::pair("frame+ssl", "frame+tls"),
+        std::pair("ssl", "tls"), std::pair("tcp+tls", "tls"), std::pair("ws+tls", "wss"),
+        std::pair("http+ssl", "https")}) {
+    const std::string address = std::string(theirs) + "://127.0.0.1:80";
+    CHECK(parse_listen(address, "/srv").problem() == "unknown scheme '" + std::string(theirs) +
+                                                         "' in '" + address + "'; did you mean '" +
+                                                         ours + "'?");
+  }
+}
+
 TEST_CASE("an unknown scheme is told with those that it may have meant") {
   CHECK(parsed("ws://127.0.0.1:80").scheme == "ws");
   CHECK_FALSE(parsed("ws://127.0.0.1:80").is_http());

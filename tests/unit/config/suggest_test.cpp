@@ -28,6 +28,14 @@ TEST_CASE("the nearest word is suggested") {
   CHECK(nearest("listens", kKeys) == "listen");
 }
 
+TEST_CASE("a word that goes on differently is not taken for its beginning alone") {
+  constexpr std::array<std::string_view, 4> kSchemes = {"text", "text+tls", "frame", "frame+tls"};
+  CHECK(nearest("text+ssl", kSchemes) == "text+tls");
+  CHECK(nearest("frame+ssl", kSchemes) == "frame+tls");
+  CHECK(nearest("texts", kSchemes) == "text");
+  CHECK(nearest("fra", kSchemes) == "frame");
+}
+
 TEST_CASE("a word that is near nothing is answered with what is known") {
   CHECK_FALSE(nearest("frobnicate", kKeys));
   CHECK_FALSE(nearest("", kKeys));

@@ -44,7 +44,9 @@ TEST_CASE("what is missing or too much in tls is named") {
   CHECK(group_problems(with_tls("{certificates: [{key: a.key}]}")) ==
         Lines{"app.yaml:5:26: groups.api.tls.certificates[0]: 'certificate' is missing; add "
               "certificate: FILE.pem"});
-  CHECK(group_problems(with_tls("{certificates: []}")).size() == 1);
+  CHECK(group_problems(with_tls("{certificates: []}")) ==
+        Lines{"app.yaml:5:11: groups.api.tls.certificates is empty: give at least one certificate, "
+              "as - {certificate: FILE.pem, key: FILE.pem}"});
   CHECK(group_problems(with_tls("{certificate: a, key: b, certificates: "
                                 "[{certificate: a, key: b}]}"))
             .size() == 1);

@@ -54,6 +54,11 @@ inline Status sample_status() {
   ready.in_flight = 3;
   ready.connections = 2;
   ready.rss_bytes = 141ull << 20;
+  ready.tls_handshakes = 1200;
+  ready.tls_failed = 3;
+  ready.datagrams_received = 70;
+  ready.datagrams_sent = 60;
+  ready.datagrams_dropped = 5;
   ready.metrics = {{"queue", 1.5}};
   WorkerStatus fallen{
       .slot = 1, .state = WorkerState::crash_loop, .generation = 40, .build = "7be2d44aa001"};
@@ -68,6 +73,12 @@ inline Status sample_status() {
   group.build = BuildStatus{"7be2d44aa0010203", "c0ffee", "hello", "1.0.0", "1.0"};
   group.state = GroupState::crash_loop;
   group.restarts = 5;
+  group.tls = TlsStatus{{{.file = "/etc/a.pem",
+                          .names = {"a.test", "*.a.test"},
+                          .not_after = "2030-01-31T12:00:00Z",
+                          .state = CertificateState::kept,
+                          .problem = "a.key is torn"},
+                         {.file = "/etc/b.pem", .state = CertificateState::not_served}}};
   group.workers = {ready, fallen};
   GroupStatus kept{.name = "gateway", .reloadable = false};
   Status status;

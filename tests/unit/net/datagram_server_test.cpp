@@ -83,6 +83,7 @@ TEST_CASE("datagrams come one by one, whole, the empty one included, and are cou
   CHECK(serving.script.got == std::vector<std::string>{"one", "", std::string(100, 'x')});
   CHECK(serving.script.truncated == std::vector<bool>{false, false, false});
   CHECK(serving.page.requests.get() == 3);
+  CHECK(serving.page.datagrams_received.get() == 3);
   CHECK(serving.page.failed.get() == 0);
 }
 

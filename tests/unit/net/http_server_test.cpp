@@ -360,3 +360,30 @@ TEST_CASE("the client's address is told") {
   REQUIRE(serving.answered(local, 1));
   CHECK(remote == "unix");
 }
+
+TEST_CASE("a PROXY header that nobody asked for is refused, and told with where it came from") {
+  const std::string header = GENERATE(
+      std::string("PROXY TCP4 192.0.2.1 198.51.100.2 5123 443\r\n"),
+      std::string("\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\2\1\xc6\x33\x64\2\x14\3\1\xbb", 28));
+  Serving serving;
+  std::vector<std::string> told;
+  serving.server.on_proxy_header([&](std::string_view remote, std::string_view local) {
+    told.push_back(std::string(remote) + " at " + std::string(local));
+  });
+  Client client = serving.connect_tcp();
+  client.send(header);
+  settle(serving.context);
+  client.send(get("/"));
+  REQUIRE(serving.until([&] { return !told.empty(); }));
+  REQUIRE(serving.answered(client, 1));
+  CHECK(client.received.starts_with("HTTP/1.1 400 "));
+  CHECK(told.size() == 1);
+  CHECK(told[0].starts_with("127.0.0.1:"));
+  CHECK(told[0].find(" at 127.0.0.1:") != std::string::npos);
+
+  // Another mistake is none of a proxy's.
+  Client other = serving.connect_tcp();
+  other.send("NO\x01SENSE\r\n\r\n");
+  REQUIRE(serving.answered(other, 1));
+  CHECK(told.size() == 1);
+}

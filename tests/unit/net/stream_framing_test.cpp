@@ -56,6 +56,12 @@ TEST_CASE("a line may have as many bytes as a message, its end not counted") {
   CHECK(take(Framing::text, longest + "yy").end == Kind::too_long);
 }
 
+TEST_CASE("bytes are taken on whatever the limit says") {
+  const Cut found = cut(Framing::raw, "ab", 0, 0);
+  CHECK(found.kind == Kind::message);
+  CHECK(found.size == 1);
+}
+
 TEST_CASE("what was looked at before is not looked at again") {
   CHECK(cut(Framing::text, "a\nb", kMax, 2).kind == Kind::incomplete);
 }

@@ -304,3 +304,48 @@ TEST_CASE("new handshakes use a context that replaced another, and open connecti
   REQUIRE(gets(serving, between, "\r\n\r\n/4"));
   CHECK(between.session().facts().peer_subject == "CN=old");
 }
+
+TEST_CASE("handshakes are counted by how they end, and a PROXY header in their place is told") {
+  Serving serving;
+  Streaming streaming;
+  int told = 0;
+  const auto tell = [&told](std::string_view, std::string_view) { ++told; };
+  serving.server.on_proxy_header(tell);
+  streaming.server.on_proxy_header(tell);
+  TlsClient good = connect(serving);
+  TlsClient other = connect(streaming);
+  REQUIRE(established(serving, good));
+  REQUIRE(established(streaming, other));
+  REQUIRE(serving.until([&] { return serving.page.tls_handshakes.get() == 1; }));
+  REQUIRE(streaming.until([&] { return streaming.page.tls_handshakes.get() == 1; }));
+  CHECK(told == 0);
+
+  auto [served, client] = tcp_pair();
+  auto session = Session::accept(context(), served.get(), "http/1.1");
+  serving.server.serve(std::move(served), {}, nullptr, std::move(session));
+  Client proxy(std::move(client));
+  proxy.send("PROXY TCP4 192.0.2.1 198.51.100.2 5123 443\r\n");
+  REQUIRE(serving.closes(proxy));
+  CHECK(serving.page.tls_failed.get() == 1);
+  CHECK(told == 1);
+
+  auto [other_served, other_client] = tcp_pair();
+  session = Session::accept(context(), other_served.get(), "");
+  streaming.server.serve(std::move(other_served), listener_of("frame"), std::move(session));
+  Client nonsense(std::move(other_client));
+  nonsense.send("GET / HTTP/1.0\r\n\r\n");
+  REQUIRE(streaming.closes(nonsense));
+  CHECK(streaming.page.tls_failed.get() == 1);
+  CHECK(serving.page.tls_handshakes.get() == 1);
+  CHECK(told == 1);
+}
+
+TEST_CASE("a PROXY header before frames is told, as it is no frame") {
+  Streaming streaming;
+  int told = 0;
+  streaming.server.on_proxy_header([&told](std::string_view, std::string_view) { ++told; });
+  Client client = streaming.connect_tcp("frame");
+  client.send("PROXY TCP4 192.0.2.1 198.51.100.2 5123 443\r\n");
+  REQUIRE(streaming.closes(client));
+  CHECK(told == 1);
+}

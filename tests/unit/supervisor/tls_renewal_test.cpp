@@ -25,12 +25,14 @@ struct Renewal {
     hooks.in_use = [this] { return std::vector<TlsRenewal::InUse>{{"api", site.tls, material}}; };
     hooks.renewed = [this](const TlsRenewal::InUse&, TlsMaterialPtr fresh) {
       material = std::move(fresh);
-      told.emplace_back("renewed");
+      const std::string& problem = material->certificates.at(0).problem;
+      told.push_back((material->as_before ? "as before" : "renewed") +
+                     (problem.empty() ? problem : ": " + problem));
     };
-    hooks.refused = [this](const TlsRenewal::InUse& before, const std::string& why) {
-      told.push_back("refused " + before.group + ": " + why);
+    hooks.failed = [this](const TlsRenewal::InUse&, const std::string& why) {
+      told.push_back("failed: " + why);
     };
-    hooks.withdrawn = [this](const std::string&) { told.emplace_back("withdrawn"); };
+    hooks.looked = [this] { ++looks; };
     renewal.emplace(io, keeper, std::move(hooks));
   }
   // One look, to its end; the file thread does one thing after the other.
@@ -45,12 +47,14 @@ struct Renewal {
       io.run_one_for(100ms);
     }
     REQUIRE(over);
+    CHECK(std::exchange(looks, 0) == 1);
     return std::exchange(told, {});
   }
 
   Files site;
   TlsMaterialPtr material = load_tls(site.tls);
   std::vector<std::string> told;
+  int looks = 0;
   Folder folder;
   boost::asio::io_context io;
   telemetry::Log log{telemetry::Level::error, telemetry::Format::text};
@@ -77,7 +81,7 @@ TEST_CASE("files that are no good are told once for each change, and taken once 
   renewal.site.write("a.key", "torn");
   const auto told = renewal.look();
   REQUIRE(told.size() == 1);
-  CHECK_THAT(told.front(), Contains("refused api: ") && Contains("a.key"));
+  CHECK_THAT(told.front(), Contains("as before: ") && Contains("a.key"));
   CHECK(renewal.look() == kNothing);
   renewal.site.put("a", renewal.site.authority.issue({{"localhost"}}));
   CHECK(renewal.look() == std::vector<std::string>{"renewed"});
@@ -93,7 +97,7 @@ TEST_CASE("files that could not be read are looked at again though they stay as 
   const auto told = renewal.look();
   REQUIRE(told.size() == 1);
   CHECK_THAT(told.front(), Contains("open(") && Contains("a.key"));
-  CHECK(renewal.look() == kNothing);
+  CHECK(renewal.look() == told);
   fs::remove(renewal.site.path("a.key"));
   renewal.site.put("a", made);
   CHECK(renewal.look() == std::vector<std::string>{"renewed"});
@@ -106,6 +110,26 @@ TEST_CASE("files that were away for a while are those in use again") {
   fs::rename(folder, away);
   CHECK(renewal.look().size() == 1);
   fs::rename(away, folder);
-  CHECK(renewal.look() == std::vector<std::string>{"withdrawn"});
+  CHECK(renewal.look() == std::vector<std::string>{"as before"});
   CHECK(renewal.look() == kNothing);
+}
+
+TEST_CASE("a certificate that is not valid yet is taken once it is, though its files stay") {
+  Renewal renewal;
+  appserver::test::Wanted tomorrow;
+  tomorrow.names = {"localhost"};
+  tomorrow.from_day = 1;
+  renewal.site.put("a", renewal.site.authority.issue(tomorrow));
+  const auto told = renewal.look();
+  REQUIRE(told.size() == 1);
+  CHECK_THAT(told.front(), Contains("as before: ") && Contains("is not valid before"));
+  CHECK(renewal.look() == kNothing);
+  // As if that day had come.
+  auto due = std::make_shared<TlsMaterial>();
+  due->file = renewal.material->file.duplicate();
+  due->files = renewal.material->files;
+  due->certificates = renewal.material->certificates;
+  due->again = std::chrono::sys_seconds{};
+  renewal.material = due;
+  CHECK(renewal.look().size() == 1);
 }
