@@ -30,10 +30,11 @@ std::string_view topic_of(std::string_view packet) {
 
 }  // namespace
 
-Client::Client(boost::asio::io_context& context, os::Fd socket, std::uint64_t worker, Shared shared,
-               Hooks hooks)
+Client::Client(boost::asio::io_context& context, os::Fd socket, std::uint64_t worker,
+               std::string name, Shared shared, Hooks hooks)
     : socket_(context.get_executor(), socket.get()),
       worker_(worker),
+      name_(std::move(name)),
       shared_(shared),
       hooks_(std::move(hooks)) {
   socket.release();
@@ -66,12 +67,12 @@ void Client::read() {
       if (result == os::ReceiveResult::closed) return close();
     } catch (const std::exception&) {
       close_elsewhere(packet.fds);
-      return close();
+      return refuse("it sent what cannot be read");
     }
     const auto message = decode_request(packet.data);
     if (!message || !packet.fds.empty()) {
       close_elsewhere(packet.fds);
-      return close();
+      return refuse("it sent what is no message of the bus");
     }
     hooks_.message(*this, *message);
     if (!socket_.is_open()) return;
@@ -93,15 +94,17 @@ void Client::push(Queue& queue, std::shared_ptr<const Packet> packet) {
   shared_.budget.take(kOverhead);
   queue.push_back({std::move(packet), ++last_number_});
   while (waiting_bytes_ > kMaxWaiting) {
-    if (!drop_oldest()) return close();
+    if (!drop_oldest(Loss::own_bound)) return refuse(kFetchesNothing);
   }
   if (shared_.budget.is_exceeded() && hooks_.over_budget) hooks_.over_budget();
   if (socket_.is_open()) wait_to_write();
 }
 
-bool Client::drop_oldest() {
+bool Client::drop_oldest(Loss loss) {
   if (messages_.empty()) return false;
-  const auto lost = lost_.find(topic_of(messages_.front().packet->bytes()));
+  const std::string_view topic = topic_of(messages_.front().packet->bytes());
+  if (hooks_.dropped) hooks_.dropped(*this, topic, loss);
+  const auto lost = lost_.find(topic);
   if (lost != lost_.end()) ++lost->second;
   ++shared_.count.dropped;
   pop(messages_);
@@ -170,6 +173,11 @@ void Client::send_waiting() {
 void Client::close_elsewhere(std::vector<os::Fd>& fds) {
   for (os::Fd& fd : fds) static_cast<void>(shared_.closer.close(std::move(fd)));
   fds.clear();
+}
+
+void Client::refuse(std::string_view why) {
+  if (socket_.is_open() && hooks_.refused) hooks_.refused(*this, why);
+  close();
 }
 
 void Client::close() {

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "bus/losses.hpp"
 #include "bus/packet.hpp"
 #include "bus/protocol.hpp"
 #include "os/closer.hpp"
@@ -30,6 +31,9 @@ class Client final : public std::enable_shared_from_this<Client> {
   // What a packet costs in the queue beside its bytes.
   static constexpr std::size_t kOverhead = 64;
 
+  static constexpr std::string_view kFetchesNothing =
+      "it does not fetch the results of its operations";
+
   // Of messages, not of results.
   struct Count {
     std::uint64_t sent = 0;
@@ -43,18 +47,21 @@ class Client final : public std::enable_shared_from_this<Client> {
 
   struct Hooks {
     std::function<void(Client&, const Message&)> message;
-    std::function<void()> over_budget;    // may close this client, too
-    std::function<void(Client&)> closed;  // once, the last
+    std::function<void()> over_budget;  // may close this client, too
+    std::function<void(Client&, std::string_view topic, Loss)> dropped;  // a message
+    std::function<void(Client&, std::string_view why)> refused;  // is closed, by its own fault
+    std::function<void(Client&)> closed;                         // once, the last
   };
 
-  Client(boost::asio::io_context& context, os::Fd socket, std::uint64_t worker, Shared shared,
-         Hooks hooks);
+  Client(boost::asio::io_context& context, os::Fd socket, std::uint64_t worker, std::string name,
+         Shared shared, Hooks hooks);
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
   ~Client() { forget_waiting(); }
 
   void start() { wait_to_read(); }
   std::uint64_t worker() const { return worker_; }
+  const std::string& name() const { return name_; }  // for people
 
   bool subscribe(std::string_view topic);  // false over kMaxTopics
   void unsubscribe(std::string_view topic);
@@ -65,8 +72,10 @@ class Client final : public std::enable_shared_from_this<Client> {
   void answer(Header header, std::string_view value);
   std::size_t waiting_bytes() const { return waiting_bytes_; }
   // False where no message waits.
-  bool drop_oldest();
+  bool drop_oldest(Loss loss);
   void close();
+  // For its own fault, which is told of.
+  void refuse(std::string_view why);
 
  private:
   using Descriptor =
@@ -91,6 +100,7 @@ class Client final : public std::enable_shared_from_this<Client> {
 
   Descriptor socket_;
   std::uint64_t worker_;
+  std::string name_;
   Shared shared_;
   Hooks hooks_;
   std::map<std::string, std::uint64_t, std::less<>> lost_;

@@ -22,7 +22,7 @@ Server::~Server() {
   }
 }
 
-void Server::add(os::Fd socket, std::uint64_t worker) {
+void Server::add(os::Fd socket, std::uint64_t worker, std::string name) {
   const auto earlier = clients_.find(worker);
   if (earlier != clients_.end()) {
     const auto client = earlier->second;
@@ -31,9 +31,15 @@ void Server::add(os::Fd socket, std::uint64_t worker) {
   Client::Hooks hooks;
   hooks.message = [this](Client& client, const Message& message) { take(client, message); };
   hooks.over_budget = [this] { make_room(); };
+  hooks.dropped = [this](Client& client, std::string_view topic, Loss loss) {
+    losses_.dropped(client.name(), topic, loss);
+  };
+  hooks.refused = [this](Client& client, std::string_view why) {
+    losses_.closed(client.name(), why);
+  };
   hooks.closed = [this](Client& client) { removed(client); };
   const auto client =
-      std::make_shared<Client>(context_, std::move(socket), worker,
+      std::make_shared<Client>(context_, std::move(socket), worker, std::move(name),
                                Client::Shared{budget_, count_, closer_}, std::move(hooks));
   clients_[worker] = client;
   client->start();
@@ -95,7 +101,7 @@ void Server::make_room() {
         clients_, {}, [](const auto& each) { return each.second->waiting_bytes(); });
     if (most == clients_.end() || most->second->waiting_bytes() == 0) return;
     const auto client = most->second;
-    if (!client->drop_oldest()) client->close();
+    if (!client->drop_oldest(Loss::memory)) client->refuse(Client::kFetchesNothing);
   }
 }
 
@@ -111,7 +117,7 @@ Server::Statistics Server::statistics() const {
 }
 
 void Server::subscribe(Client& client, std::string_view topic) {
-  if (!client.subscribe(topic)) return client.close();
+  if (!client.subscribe(topic)) return client.refuse("it subscribes to more than 1000 topics");
   auto found = topics_.find(topic);
   if (found == topics_.end())
     found = topics_.emplace(std::string(topic), std::set<Client*>()).first;

@@ -11,8 +11,10 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "bus/client.hpp"
+#include "bus/losses.hpp"
 #include "bus/store.hpp"
 #include "os/fd.hpp"
 
@@ -31,8 +33,8 @@ class Server final {
   Server& operator=(const Server&) = delete;
   ~Server();
 
-  // A worker's connection; an earlier one of it ends.
-  void add(os::Fd socket, std::uint64_t worker);
+  // A worker's connection; an earlier one of it ends. `name` is for people.
+  void add(os::Fd socket, std::uint64_t worker, std::string name = {});
   std::size_t clients() const { return clients_.size(); }
   const Store& store() const { return store_; }
 
@@ -45,6 +47,8 @@ class Server final {
     std::uint64_t dropped = 0;  // for a subscriber that was too slow
   };
   Statistics statistics() const;
+  // Warnings of what was dropped, and who was closed, for the log.
+  std::vector<std::string> report(Time now) { return losses_.report(now); }
 
  private:
   void make_room();
@@ -60,6 +64,7 @@ class Server final {
   // What waits at a client is counted there to the end.
   Budget budget_;
   Client::Count count_;
+  Losses losses_;
   os::Closer closer_;
   Store store_;
   std::unordered_map<std::uint64_t, std::shared_ptr<Client>> clients_;

@@ -38,7 +38,7 @@ Store::Result Store::set(std::string_view key, std::string_view value, milliseco
   const Result result = put(found, key, value);
   if (result.status == Status::ok) {
     const auto entry = entries_.find(key);
-    live_until(entry->second, entry->first, time_to_live, now);
+    live_until(*entry, time_to_live, now);
   }
   return result;
 }
@@ -56,7 +56,7 @@ Store::Result Store::add(std::string_view key, std::int64_t delta, milliseconds 
   if (result.status != Status::ok) return result;
   if (is_new) {
     const auto entry = entries_.find(key);
-    live_until(entry->second, entry->first, time_to_live, now);
+    live_until(*entry, time_to_live, now);
   }
   result.sum = sum;
   return result;
@@ -72,7 +72,7 @@ Store::Result Store::erase(std::string_view key, Time now) {
 
 void Store::expire(Time now) {
   while (!expiries_.empty() && expiries_.begin()->first <= now)
-    remove(entries_.find(expiries_.begin()->second));
+    remove(entries_.find(*expiries_.begin()->second));
 }
 
 void Store::remove(Entries::iterator entry) {
@@ -87,17 +87,18 @@ Store::Result Store::put(Entries::iterator found, std::string_view key, std::str
     return {Status::full, found == entries_.end() ? 0 : found->second.version};
   if (found == entries_.end())
     found = entries_.emplace(std::string(key), Entry{{}, 0, expiries_.end()}).first;
-  found->second.value = value;
+  // A string that is assigned to keeps the memory of a longer value that was there before.
+  std::string(value).swap(found->second.value);
   found->second.version = ++version_;
   bytes_ = bytes_ - before + cost(key, value);
   return {Status::ok, found->second.version};
 }
 
-void Store::live_until(Entry& entry, const std::string& key, milliseconds time_to_live, Time now) {
-  if (entry.expiry != expiries_.end())
-    expiries_.erase(std::exchange(entry.expiry, expiries_.end()));
+void Store::live_until(Entries::value_type& entry, milliseconds time_to_live, Time now) {
+  auto& [key, kept] = entry;
+  if (kept.expiry != expiries_.end()) expiries_.erase(std::exchange(kept.expiry, expiries_.end()));
   if (time_to_live.count() > 0)
-    entry.expiry = expiries_.emplace(now + std::min(time_to_live, kLongest), key);
+    kept.expiry = expiries_.emplace(now + std::min(time_to_live, kLongest), &key);
 }
 
 }  // namespace appserver::bus

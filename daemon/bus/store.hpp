@@ -18,7 +18,8 @@ using std::chrono::milliseconds;
 
 class Store {
  public:
-  // What an entry costs beside its key and value.
+  // What an entry costs beside its key and value: the nodes of both containers, and what the
+  // allocator adds.
   static constexpr std::size_t kOverhead = 256;
 
   // `max_bytes` of keys, values and overhead. Versions are counted from `first_version` and belong
@@ -54,7 +55,7 @@ class Store {
     }
   };
   struct Entry;
-  using Expiries = std::multimap<Time, std::string>;
+  using Expiries = std::multimap<Time, const std::string*>;  // the entry's key
   struct Entry {
     std::string value;
     std::uint64_t version = 0;
@@ -68,7 +69,7 @@ class Store {
   void expire(Time now);
   void remove(Entries::iterator entry);
   Result put(Entries::iterator found, std::string_view key, std::string_view value);
-  void live_until(Entry& entry, const std::string& key, milliseconds time_to_live, Time now);
+  void live_until(Entries::value_type& entry, milliseconds time_to_live, Time now);
 
   std::size_t max_bytes_;
   std::size_t bytes_ = 0;

@@ -89,8 +89,10 @@ void Bus::join(WorkerProcess& worker) {
   channel::Message message;
   message.kind = channel::Kind::bus;
   message.number = static_cast<std::uint64_t>(worker.pid());
+  message.text = fmt::format("{}/{}, pid {}", worker.group(), worker.slot(), worker.pid());
   process_->send(message, {of_bus.get()});
   message.number = 0;
+  message.text.clear();
   worker.send(message, {of_worker.get()});
 }
 

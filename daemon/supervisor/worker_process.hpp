@@ -64,6 +64,7 @@ class WorkerProcess final : public std::enable_shared_from_this<WorkerProcess> {
 
   pid_t pid() const { return child_.pid; }
   const std::string& group() const { return group_; }
+  std::uint32_t slot() const { return slot_; }
   const std::string& build() const { return build_; }
   std::chrono::steady_clock::time_point started() const { return started_; }
   const telemetry::WorkerPage& page() const { return page_; }

@@ -94,7 +94,8 @@ int run_worker(int channel_number, pid_t supervisor) {
     if (boot.purpose == channel::Purpose::bus) {
       const std::size_t memory = bus_memory(boot.group.settings);
       return bus::run_bus(std::move(channel_socket), boot_message.fds.at(channel::kBootPage),
-                          std::move(terminated), memory);
+                          std::move(boot_message.fds.at(channel::kBootLog)), std::move(terminated),
+                          memory);
     }
     live(boot, channel_copy.get(), std::move(channel_socket), std::move(boot_message),
          std::move(terminated));

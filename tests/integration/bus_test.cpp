@@ -1,7 +1,10 @@
 // Messages and keys between the workers of all groups, over reloads and crashes.
 #include <netinet/in.h>
 #include <signal.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/user.h>
+#include <sys/wait.h>
 
 #include <atomic>
 #include <catch2/catch.hpp>
@@ -90,6 +93,25 @@ pid_t bus_of(const Daemon& daemon) {
   REQUIRE(at != std::string::npos);
   return std::stoi(log.substr(at + what.size()));
 }
+
+#if defined(__x86_64__)
+// From here on the process runs in a circle, as by a bug: nobody has stopped it, and its loop does
+// not turn.
+void let_it_hang(pid_t pid) {
+  REQUIRE(::ptrace(PTRACE_SEIZE, pid, nullptr, nullptr) == 0);
+  REQUIRE(::ptrace(PTRACE_INTERRUPT, pid, nullptr, nullptr) == 0);
+  int status = 0;
+  REQUIRE(::waitpid(pid, &status, __WALL) == pid);
+  user_regs_struct registers{};
+  REQUIRE(::ptrace(PTRACE_GETREGS, pid, nullptr, &registers) == 0);
+  // No system call is to be begun again: that would move the instruction pointer.
+  registers.orig_rax = static_cast<decltype(registers.orig_rax)>(-1);
+  REQUIRE(::ptrace(PTRACE_SETREGS, pid, nullptr, &registers) == 0);
+  constexpr long kJumpToItself = 0xfeeb;
+  REQUIRE(::ptrace(PTRACE_POKETEXT, pid, registers.rip, kJumpToItself) == 0);
+  REQUIRE(::ptrace(PTRACE_DETACH, pid, nullptr, nullptr) == 0);
+}
+#endif
 
 }  // namespace
 
@@ -211,6 +233,54 @@ TEST_CASE("a bus that stands still is told of and replaced, and the workers find
   const std::string status = daemon.ctl({"status"}).text();
   INFO(status);
   CHECK(status.find("restarts 1  last exit: SIGKILL, stopped by a signal") != std::string::npos);
+}
+
+#if defined(__x86_64__)
+TEST_CASE("a bus whose loop hangs is told of, ended and replaced, and comes back empty") {
+  BusSite site;
+  Daemon daemon(site);
+  daemon.expect_error("the bus");
+  reach_all(daemon, "before");
+  REQUIRE(get(daemon.address("api"), "/set/value").ok());
+  const auto workers = ask_all(daemon);
+  const pid_t hung = bus_of(daemon);
+  let_it_hang(hung);
+  daemon.wait_for_log("its loop had not turned for", 30s);
+  daemon.wait_for_log("it kept are lost", 30s);
+  reach_all(daemon, "after");
+  CHECK(bus_of(daemon) != hung);
+  CHECK_FALSE(exists(hung));
+  CHECK(get(daemon.address("api"), "/get").body == "(none)");
+  for (const auto& [pid, seen] : ask_all(daemon)) {
+    CHECK(workers.contains(pid));
+    CHECK(seen.find(" resets 1 ") != std::string::npos);
+  }
+  const std::string status = daemon.ctl({"status"}).text();
+  INFO(status);
+  CHECK(status.find("restarts 1  last exit: SIGABRT") != std::string::npos);
+  CHECK(status.find("its loop had not turned") != std::string::npos);
+}
+#endif
+
+TEST_CASE("messages that are dropped for a slow worker are told of by its name and the topic") {
+  BusSite site;
+  Daemon daemon(site);
+  reach_all(daemon, "hello");
+  const pid_t slow = daemon.pids("other").front();
+  REQUIRE(::kill(slow, SIGSTOP) == 0);
+  for (int i = 0; i < 4; ++i) REQUIRE(get(daemon.address("api"), "/flood").ok());
+  const bool told = becomes_true(
+      [&] {
+        return daemon.log().find(" messages of topic \"news\" for other/") != std::string::npos;
+      },
+      20s);
+  REQUIRE(::kill(slow, SIGCONT) == 0);
+  const std::string log = daemon.log();
+  INFO(log);
+  REQUIRE(told);
+  const std::string name = ", pid " + std::to_string(slow) + ": more than 1 MiB waited for it";
+  CHECK(log.find(name) != std::string::npos);
+  CHECK(daemon.status().text.find("\"dropped\":0,") == std::string::npos);
 }
 
 TEST_CASE("the status tells of the bus once there is one") {

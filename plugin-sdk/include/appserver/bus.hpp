@@ -292,6 +292,22 @@ class Bus {
                                   std::in_place, std::forward<Function>(function))));
   }
 
+  // The same, and tells from when on it holds: ready(Outcome<void>) is called like `done`, with
+  // BusUnreachable where the bus did not answer within 2 s (the subscription goes on, and is in
+  // force once the bus is reached). What any worker publishes after ready was called reaches the
+  // function, until on_reset says that there may be a gap. In a Task:
+  //
+  //   Subscription news;
+  //   co_await awaitable<void>([&](auto ready) { news = bus.subscribe("news", hear, ready); });
+  //
+  // Throws BusFull as an operation does; then there is no subscription.
+  template <class Function, class Ready>
+  Subscription subscribe(std::string_view topic, Function&& function, Ready&& ready) {
+    Subscription subscription = subscribe(topic, std::forward<Function>(function));
+    confirm(topic, std::forward<Ready>(ready));
+    return subscription;
+  }
+
   // done(Outcome<std::optional<BusValue>>): nullopt where the key is absent.
   template <class Done>
   void get(std::string_view key, Done&& done) {
@@ -368,7 +384,9 @@ class Bus {
   }
 
   // Calls function() each time that the bus is reached again after it was lost: messages may have
-  // been missed, and the keys may be gone. One function a worker.
+  // been missed, of which BusMessage::lost knows nothing, and the keys may be gone. The worker's
+  // subscriptions are in force again before anything that the function itself does at the bus is
+  // done there. One function a worker; it stays until another is given.
   void on_reset(std::function<void()> function) { set_.on_reset(std::move(function)); }
 
   // For the SDK.
@@ -385,6 +403,17 @@ class Bus {
   }
   static std::uint64_t count(milliseconds duration) noexcept {
     return duration.count() > 0 ? static_cast<std::uint64_t>(duration.count()) : 0;
+  }
+
+  // The bus does what a worker asks in its order: an answer to anything says that the subscription
+  // before it is in force. The key is not looked for, its value does not travel: no key is ever of
+  // this version.
+  template <class Ready>
+  void confirm(std::string_view topic, Ready&& ready) {
+    put(topic, {}, kForEver, APPSERVER_BUS_IF_VERSION, UINT64_MAX, std::forward<Ready>(ready),
+        [](const appserver_bus_result& result) {
+          if (result.status != APPSERVER_BUS_CONFLICT) check(result);
+        });
   }
 
   template <class Done, class Read>

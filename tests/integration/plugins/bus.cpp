@@ -1,7 +1,7 @@
 // The bus as requests: /publish/TEXT to the topic "news", /add counts "count", /count, /set/VALUE
 // and /get of "key". /linger/PORT passes sockets on to the daemon that are connected to the port
-// and whose close waits. /seen tells who answers, what it has seen of "news" and how often the bus
-// was lost.
+// and whose close waits. /flood publishes 2 MiB of "news". /seen tells who answers, what it has
+// seen of "news" and how often the bus was lost.
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -80,7 +80,7 @@ class BusProbe final : public Plugin {
  public:
   void on_worker_start(Worker& worker) override {
     news_ = worker.bus().subscribe("news", [this](const BusMessage& message) {
-      seen_ += "[" + std::string(message.text) + "]";
+      seen_ += "[" + std::string(message.text.substr(0, 30)) + "]";
       lost_ += message.lost;
     });
     worker.bus().on_reset([this] { ++resets_; });
@@ -93,6 +93,9 @@ class BusProbe final : public Plugin {
     if (path.starts_with("/publish/")) {
       bus.publish("news", rest);
       response.text("published");
+    } else if (path == "/flood") {
+      for (int i = 0; i < 32; ++i) bus.publish("news", std::string(65'536, 'f'));
+      response.text("flooded");
     } else if (path == "/add") {
       bus.add("count", 1, Bus::kForEver,
               [later = response.defer()](Outcome<std::int64_t> sum) mutable {

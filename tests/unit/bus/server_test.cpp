@@ -36,7 +36,7 @@ struct Fixture {
 
   Worker join(std::uint64_t number) {
     auto [ours, theirs] = os::make_socket_pair(SOCK_SEQPACKET);
-    server.add(std::move(ours), number);
+    server.add(std::move(ours), number, "worker " + std::to_string(number));
     return {std::move(theirs)};
   }
   void turn() {
@@ -182,6 +182,10 @@ TEST_CASE_METHOD(Fixture, "a subscriber that does not fetch loses the oldest and
   CHECK(last == kSent - 1);
   CHECK(lost > 0);
   CHECK(got + lost == kSent);
+  const auto warnings = server.report(std::chrono::steady_clock::now());
+  REQUIRE(warnings.size() == 1);
+  CHECK_THAT(warnings[0], Catch::Contains("dropped " + std::to_string(lost) +
+                                          " messages of topic \"news\" for worker 1: "));
 }
 
 TEST_CASE_METHOD(Fixture, "a worker that does not fetch its results is closed within a bound") {

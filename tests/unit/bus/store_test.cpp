@@ -1,5 +1,7 @@
 #include "bus/store.hpp"
 
+#include <malloc.h>
+
 #include <catch2/catch.hpp>
 #include <limits>
 #include <string>
@@ -120,3 +122,35 @@ TEST_CASE_METHOD(Fixture, "what all keys take is bounded, and given back") {
   now += 10ms;
   CHECK(set("more", value).status == Status::ok);
 }
+
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
+TEST_CASE("a long value that a short one replaces gives its memory back") {
+  Store store{std::size_t{4} << 20, 1};
+  const Time now{};
+  const std::string long_value(64 << 10, 'v');
+  const auto before = ::mallinfo2();
+  for (int i = 0; i < 1000; ++i) {
+    const std::string key = "key" + std::to_string(i);
+    REQUIRE(store.set(key, long_value, kForEver, Condition::none, 0, now).status == Status::ok);
+    REQUIRE(store.set(key, "v", kForEver, Condition::none, 0, now).status == Status::ok);
+  }
+  const auto after = ::mallinfo2();
+  const std::size_t used = after.uordblks + after.hblkhd - before.uordblks - before.hblkhd;
+  CHECK(used <= store.bytes() + (64 << 10));
+}
+
+TEST_CASE("keys that expire take no more memory than is counted for them") {
+  Store store{std::size_t{16} << 20, 1};
+  const Time now{};
+  const auto before = ::mallinfo2();
+  int keys = 0;
+  const std::string rest(240, 'k');
+  while (store.set(rest + std::to_string(keys), {}, 1h, Condition::none, 0, now).status ==
+         Status::ok)
+    ++keys;
+  const auto after = ::mallinfo2();
+  const std::size_t used = after.uordblks + after.hblkhd - before.uordblks - before.hblkhd;
+  CHECK(keys > 1000);
+  CHECK(used <= (std::size_t{16} << 20));
+}
+#endif

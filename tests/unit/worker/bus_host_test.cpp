@@ -10,6 +10,7 @@
 
 #include "bus/server.hpp"
 #include "hosting.hpp"
+#include "os/message_socket.hpp"
 
 using namespace appserver;
 using namespace appserver::test;
@@ -203,4 +204,57 @@ TEST_CASE("no end of an operation comes once the worker has ended") {
   test.context.restart();
   test.context.poll();
   CHECK_FALSE(ended);
+}
+
+TEST_CASE("a subscription that is said to be in force misses nothing that others publish") {
+  AtBus test;
+  std::vector<std::string> got;
+  bool ready = false;
+  const Subscription news = test.at().subscribe(
+      "news", [&](const BusMessage& message) { got.emplace_back(message.text); },
+      [&](const Outcome<void>& outcome) {
+        outcome.value();
+        ready = true;
+        CHECK(test.bus_server->statistics().subscriptions == 1);
+      });
+  CHECK_FALSE(ready);
+  REQUIRE(test.until([&] { return ready; }));
+  auto [of_bus, other] = os::make_socket_pair(SOCK_SEQPACKET);
+  test.bus_server->add(std::move(of_bus), 2);
+  bus::Header header;
+  header.kind = bus::Kind::publish;
+  REQUIRE(os::send_packet(other.get(), bus::encode(header, "news", "x")) == os::SendResult::sent);
+  REQUIRE(test.until([&] { return got.size() == 1; }));
+  CHECK(test.get("news") == "(none)");
+}
+
+TEST_CASE("a subscription is not said to be in force without a bus, but is once there is one") {
+  AtBus test;
+  test.bus_server.reset();
+  std::vector<std::string> got;
+  bool unreachable = false;
+  const Subscription news = test.at().subscribe(
+      "news", [&](const BusMessage& message) { got.emplace_back(message.text); },
+      [&](const Outcome<void>& outcome) {
+        CHECK_THROWS_AS(outcome.value(), BusUnreachable);
+        unreachable = true;
+      });
+  REQUIRE(test.until([&] { return unreachable; }));
+  test.renew();
+  test.at().publish("news", "later");
+  REQUIRE(test.until([&] { return got.size() == 1; }));
+}
+
+TEST_CASE("who is told that the bus was lost hears all that is published in answer to it") {
+  AtBus test;
+  std::vector<std::string> got;
+  test.at().on_reset([&] { test.at().publish("news", "what did I miss?"); });
+  bool ready = false;
+  const Subscription news = test.at().subscribe(
+      "news", [&](const BusMessage& message) { got.emplace_back(message.text); },
+      [&](const Outcome<void>&) { ready = true; });
+  REQUIRE(test.until([&] { return ready; }));
+  test.renew();
+  REQUIRE(test.until([&] { return !got.empty(); }));
+  CHECK(got == std::vector<std::string>{"what did I miss?"});
 }

@@ -60,7 +60,9 @@ typedef struct appserver_bus_host {
                      appserver_str message) APPSERVER_NOEXCEPT;
 
   /* call(argument, message, lost) for each message; `lost` counts those of the topic that were
-   * dropped before this one because this worker did not fetch them in time. At most 1000 topics. */
+   * dropped before this one because this worker did not fetch them in time. At most 1000 topics.
+   * The bus does all that a worker asks in its order: once an operation that was begun after this
+   * has ended with another status than BUS_UNREACHABLE, the subscription is in force. */
   int32_t (*subscribe)(appserver_worker* worker, appserver_str topic,
                        void (*call)(void* argument, appserver_str message, uint64_t lost)
                            APPSERVER_NOEXCEPT,
@@ -87,8 +89,8 @@ typedef struct appserver_bus_host {
                    void* argument) APPSERVER_NOEXCEPT;
 
   /* From now on call(argument) each time that the bus is reached again after it was lost: messages
-   * may have been missed, and the keys may be gone. Subscriptions go on by themselves. NULL: no
-   * call. */
+   * may have been missed, and the keys may be gone. Subscriptions go on by themselves, and are in
+   * force again before what the call asks of the bus is done. NULL: no call. */
   int32_t (*on_reset)(appserver_worker* worker, void (*call)(void* argument) APPSERVER_NOEXCEPT,
                       void* argument) APPSERVER_NOEXCEPT;
 } appserver_bus_host;
