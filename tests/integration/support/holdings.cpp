@@ -8,16 +8,19 @@ namespace appserver::integration {
 
 Holdings holdings_of(const Daemon& daemon, const Site& site) {
   // The status has been answered, and its connection closed, before anything is counted.
-  daemon.wait_for_status("all old workers are gone", [&](const Status& status) {
-    return status.all_ready() &&
-           children_of(daemon.pid()).size() == status.group("api").workers.size();
-  });
+  std::size_t workers = 0;
+  const auto only_workers_are_left = [&](const Status& status) {
+    workers = status.group("api").workers.size();
+    return status.all_ready() && children_of(daemon.pid()).size() == workers;
+  };
   Holdings result;
-  eventually("the control connections are closed", 10s, [&] {
+  // A worker that is due may be replaced after the status, and its successor be there by then.
+  eventually("the control connections are closed, and no worker is being replaced", 60s, [&] {
+    daemon.wait_for_status("all old workers are gone", only_workers_are_left);
     const auto before = census_of(daemon.pid()).fds;
     pause_briefly(50);
     result.census = census_of(daemon.pid());
-    return result.census.fds == before;
+    return result.census.fds == before && result.census.children == workers;
   });
   result.files = files_under(site.root());
   result.descriptors = descriptors_of(daemon.pid());
