@@ -13,10 +13,6 @@ namespace {
 namespace urls = boost::urls;
 using stream::Framing;
 
-constexpr std::size_t kMaxUrl = std::size_t{16} << 10;
-// As sockaddr_un has it, less the NUL.
-constexpr std::size_t kMaxSocketPath = 107;
-
 struct Scheme {
   std::string_view name;
   std::string_view protocol;

@@ -14,11 +14,7 @@ using appserver::detail::equal_ignoring_case;
 
 namespace {
 
-// Longer ones are cut off by many servers anyway.
-constexpr std::size_t kMaxUrl = std::size_t{16} << 10;
 constexpr std::size_t kMaxFields = std::size_t{64} << 10;
-// As sockaddr_un has it, less the NUL.
-constexpr std::size_t kMaxSocketPath = 107;
 
 [[noreturn]] void refuse(const std::string& why) { throw CallError(Failure::request, why); }
 

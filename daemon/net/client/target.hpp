@@ -1,6 +1,7 @@
 // Whom a URL means, and the request's head for it. Pure.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -8,6 +9,11 @@
 #include "net/client/http_call.hpp"
 
 namespace appserver::net::client {
+
+// Longer ones are cut off by many servers anyway.
+inline constexpr std::size_t kMaxUrl = std::size_t{16} << 10;
+// As sockaddr_un has it, less the NUL.
+inline constexpr std::size_t kMaxSocketPath = 107;
 
 struct Target {
   bool tls = false;
