@@ -15,13 +15,13 @@ using std::chrono::days;
 using std::chrono::sys_seconds;
 
 std::string names_in_words(const ServedCertificate& certificate) {
-  constexpr std::size_t kMost = 3;
+  constexpr std::size_t kMostNames = 3;
   std::string words;
-  for (std::size_t i = 0; i < std::min(certificate.names.size(), kMost); ++i) {
+  for (std::size_t i = 0; i < std::min(certificate.names.size(), kMostNames); ++i) {
     words += (words.empty() ? " for " : ", ") + certificate.names[i];
   }
-  if (certificate.names.size() > kMost)
-    words += fmt::format(" and {} more", certificate.names.size() - kMost);
+  if (certificate.names.size() > kMostNames)
+    words += fmt::format(" and {} more", certificate.names.size() - kMostNames);
   return words;
 }
 

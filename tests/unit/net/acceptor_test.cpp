@@ -195,7 +195,7 @@ TEST_CASE("who is queued where nobody accepts any more is taken even without roo
   const Port port;
   const auto clients = port.connect_many(150);
   Accepting server(port.listener());
-  server.room = GENERATE(0, 4);
+  server.room = GENERATE(0U, 4U);
   server.acceptor->start();
   REQUIRE(server.have(server.room));
   test::settle(server.context);

@@ -92,7 +92,7 @@ TEST_CASE("what the host refuses is neither a server error nor timed, whatever i
 TEST_CASE("a stream counts by its head, once, however it ends") {
   Serving serving;
   appserver_exchange stream = 0;
-  const unsigned status = GENERATE(200, 503);
+  const unsigned status = GENERATE(200U, 503U);
   serving.script.on = [&](appserver_exchange exchange, const appserver_http_request&) {
     CHECK(serving.server.start(exchange, answer_of("be", status), 5) == APPSERVER_OK);
     stream = exchange;

@@ -135,7 +135,6 @@ TEST_CASE("what is against the protocol fails with its close code") {
 }
 
 TEST_CASE("a message over the limit fails before it is there, in one frame or in many") {
-  FrameHead head;
   std::string huge = client_frame(Opcode::binary, std::string(100'000, 'x')).substr(0, 14);
   MessageReader reader(kMax, nullptr);
   CHECK(reader.next(huge).code == kTooBig);
