@@ -44,8 +44,8 @@ Bus::~Bus() {
   if (process_) process_->forget();
 }
 
-void Bus::connect(const std::shared_ptr<WorkerProcess>& worker) {
-  if (stopped_ || asks_too_often(worker)) return;
+void Bus::connect(const std::shared_ptr<WorkerProcess>& worker, std::uint64_t given) {
+  if (stopped_ || asks_too_often(worker) || given < member(worker).given) return;
   // While the bus cannot start they ask again and again: no more wait than live.
   std::erase_if(waiting_, [&](const auto& each) {
     const auto other = each.lock();
@@ -53,6 +53,13 @@ void Bus::connect(const std::shared_ptr<WorkerProcess>& worker) {
   });
   waiting_.push_back(worker);
   boost::asio::post(context_.io, [this] { serve(); });
+}
+
+Bus::Member& Bus::member(const std::shared_ptr<WorkerProcess>& worker) {
+  std::erase_if(members_, [](const Member& each) { return each.worker.expired(); });
+  const auto found = std::ranges::find_if(
+      members_, [&](const Member& each) { return each.worker.lock() == worker; });
+  return found == members_.end() ? members_.emplace_back(worker, 0) : *found;
 }
 
 bool Bus::asks_too_often(const std::shared_ptr<WorkerProcess>& worker) {
@@ -71,11 +78,14 @@ void Bus::serve() {
     start();
     if (!process_) return;
   }
+  // What waits goes to the next one.
+  if (aborted_ || process_->has_left()) return;
   for (const auto& each : std::exchange(waiting_, {})) {
     const auto worker = each.lock();
     if (!worker) continue;
     try {
       join(*worker);
+      ++member(worker).given;
     } catch (const std::exception& error) {
       // It asks again.
       context_.log.warning("a worker of {} cannot be connected to the bus: {}", worker->group(),

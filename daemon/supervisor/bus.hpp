@@ -31,9 +31,10 @@ class Bus final {
   Bus& operator=(const Bus&) = delete;
   ~Bus();
 
-  // Gives the worker a connection, perhaps only once the bus may start again. What it asks more
-  // often than a worker would is not answered.
-  void connect(const std::shared_ptr<WorkerProcess>& worker);
+  // Gives the worker a connection, perhaps only once the bus may start again. `given`: those that
+  // it has got; one that is on its way to it is enough. What it asks more often than a worker would
+  // is not answered.
+  void connect(const std::shared_ptr<WorkerProcess>& worker, std::uint64_t given);
   // Nothing before a worker has asked for it.
   std::optional<control::BusStatus> status() const;
   // `stopped` is called later, once; the process is gone then.
@@ -53,6 +54,11 @@ class Bus final {
   void on_message(const channel::Message& message);
   void ended(const WorkerEnd& end);
   void restart_later();
+  struct Member {
+    std::weak_ptr<WorkerProcess> worker;
+    std::uint64_t given;  // connections
+  };
+  Member& member(const std::shared_ptr<WorkerProcess>& worker);
   bool asks_too_often(const std::shared_ptr<WorkerProcess>& worker);
 
   const SpawnContext& context_;
@@ -65,6 +71,7 @@ class Bus final {
   std::shared_ptr<WorkerProcess> process_;
   std::vector<Asked> asked_;                           // a while ago at most
   std::vector<std::weak_ptr<WorkerProcess>> waiting_;  // each that lives once
+  std::vector<Member> members_;                        // alike
   std::optional<Time> aborted_;                        // this process, for it hung
   std::string hung_;                                   // how; empty: it did not
   std::uint64_t starts_ = 0;

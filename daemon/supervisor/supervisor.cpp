@@ -55,7 +55,9 @@ Supervisor::Supervisor(const config::Config& config, const os::BootState& boot_s
       log_(static_cast<telemetry::Level>(config.daemon.log.level),
            to_format(config.daemon.log.format)),
       context_{io_, boot_state, log_,
-               [this](const std::shared_ptr<WorkerProcess>& worker) { bus_.connect(worker); }},
+               [this](const std::shared_ptr<WorkerProcess>& worker, std::uint64_t given) {
+                 bus_.connect(worker, given);
+               }},
       control_([&] {
         control::ServerOptions options;
         options.socket = config.daemon.control_socket;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -192,7 +193,7 @@ void WorkerProcess::take_message(channel::Message& message) {
       end_.failure = message.text.empty() ? "failed without a reason" : message.text;
       break;
     case Kind::want_bus:
-      if (context_.want_bus) context_.want_bus(shared_from_this());
+      if (context_.want_bus) context_.want_bus(shared_from_this(), message.number);
       break;
     case Kind::ready:
     case Kind::drained:
@@ -310,6 +311,12 @@ void WorkerProcess::send(const channel::Message& message, const std::vector<int>
   }
   queued_.push_back(std::move(waiting));
   if (queued_.size() == 1) wait_to_send();
+}
+
+bool WorkerProcess::has_left() {
+  if (reaped_) return true;
+  pollfd channel{channel_.native_handle(), 0, 0};
+  return ::poll(&channel, 1, 0) == 1 && (channel.revents & (POLLHUP | POLLERR)) != 0;
 }
 
 // False where the channel is full. One that is closed takes everything: the process is on its way

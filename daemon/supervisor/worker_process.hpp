@@ -31,8 +31,8 @@ struct SpawnContext {
   boost::asio::io_context& io;
   const os::BootState& boot_state;
   telemetry::Log& log;
-  // A worker asks for a connection to the bus.
-  std::function<void(const std::shared_ptr<WorkerProcess>&)> want_bus = {};
+  // A worker asks for a connection to the bus, beyond those that it was given.
+  std::function<void(const std::shared_ptr<WorkerProcess>&, std::uint64_t given)> want_bus = {};
   // Of what came from workers, and of sockets in whose queue such may be.
   std::shared_ptr<os::Closer> closer = std::make_shared<os::Closer>();
 };
@@ -70,6 +70,9 @@ class WorkerProcess final : public std::enable_shared_from_this<WorkerProcess> {
   const telemetry::WorkerPage& page() const { return page_; }
   // Since its loop last ticked; since its start where it has not yet.
   std::chrono::milliseconds heartbeat_age() const;
+
+  // It has closed its channel: it ends, or has, though that is not reported yet.
+  bool has_left();
 
   // Waits in a bounded queue while the channel is full. A worker that reads nothing of it for
   // kChannelPatience is killed.

@@ -134,7 +134,7 @@ std::int32_t BusHost::on_reset(Reset call, void* argument) {
 
 void BusHost::ask() {
   if (stopped_ || std::exchange(asking_, true)) return;
-  ask_();
+  ask_(given_);
   ask_timer_.expires_after(kAskInterval);
   ask_timer_.async_wait([this](const error_code& error) {
     if (error || stopped_) return;
@@ -222,7 +222,7 @@ void BusHost::connected(os::Fd socket) {
   }
   send_waiting();
   wait_to_read();
-  if (!std::exchange(had_connection_, true) || reset_ == nullptr) return;
+  if (given_++ == 0 || reset_ == nullptr) return;
   const InHook in_hook(host_.page(), Hook::bus_call);
   reset_(reset_argument_);
 }

@@ -43,8 +43,9 @@ class BusHost final {
   BusHost& operator=(const BusHost&) = delete;
   ~BusHost();
 
-  // `ask` asks the supervisor for a connection. Without it there is no bus.
-  void start(std::function<void()> ask) { ask_ = std::move(ask); }
+  // `ask` asks the supervisor for a connection, beyond those that it has given. Without it there is
+  // no bus.
+  void start(std::function<void(std::uint64_t given)> ask) { ask_ = std::move(ask); }
   void connected(os::Fd socket);
   // There is no call any more.
   void stop();
@@ -99,12 +100,12 @@ class BusHost final {
 
   boost::asio::io_context& context_;
   PluginHost& host_;
-  std::function<void()> ask_;
+  std::function<void(std::uint64_t)> ask_;
   std::shared_ptr<Descriptor> socket_;  // null while there is no connection
   boost::asio::steady_timer ask_timer_;
   boost::asio::steady_timer deadline_timer_;
   bool asking_ = false;
-  bool had_connection_ = false;
+  std::uint64_t given_ = 0;  // connections
   bool writing_ = false;
   bool armed_ = false;
   bool stopped_ = false;

@@ -141,7 +141,7 @@ void Worker::start() {
                            max_connections_, boot_.group.limits.max_connections));
   }
   host_.datagrams().start(datagrams_);
-  host_.bus().start([this] { say(Kind::want_bus); });
+  host_.bus().start([this](std::uint64_t given) { say(Kind::want_bus, given); });
   host_.start(server_, streams_);
   say(Kind::ready, host_.lifecycle().saves_state() ? 1 : 0);
   watch_termination();

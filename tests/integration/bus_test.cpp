@@ -235,6 +235,16 @@ TEST_CASE("a bus that stands still is told of and replaced, and the workers find
   CHECK(status.find("restarts 1  last exit: SIGKILL, stopped by a signal") != std::string::npos);
 }
 
+TEST_CASE("a worker that asks for the bus once more while it is given it keeps what it was given") {
+  BusSite site;
+  Daemon daemon(site);
+  reach_all(daemon, "before");
+  for (int i = 0; i < 4; ++i) CHECK(get(daemon.address("api"), "/ask-again").body == "asked");
+  reach_all(daemon, "after");
+  for (const auto& [pid, seen] : ask_all(daemon))
+    CHECK(seen.find(" resets 0 ") != std::string::npos);
+}
+
 #if defined(__x86_64__)
 TEST_CASE("a bus whose loop hangs is told of, ended and replaced, and comes back empty") {
   BusSite site;
@@ -252,6 +262,7 @@ TEST_CASE("a bus whose loop hangs is told of, ended and replaced, and comes back
   CHECK_FALSE(exists(hung));
   CHECK(get(daemon.address("api"), "/get").body == "(none)");
   for (const auto& [pid, seen] : ask_all(daemon)) {
+    INFO(seen);
     CHECK(workers.contains(pid));
     CHECK(seen.find(" resets 1 ") != std::string::npos);
   }

@@ -136,7 +136,7 @@ TEST_CASE("a load counts each cut connection as a failure, with who and when") {
   });
   Mix mix{0, 1, 0, 0, 0, 0ms, 0ms};
   Load load(server.endpoint(), mix);
-  load.wait_for_more(kConnections * 9 / 10);
+  load.wait_for(kConnections * 9 / 10);
   const auto totals = load.stop();
   INFO(totals.text());
   REQUIRE(totals.requests == kConnections * 9 / 10);
@@ -155,7 +155,7 @@ TEST_CASE("a load counts each new connection of a client that wants to keep its 
         std::string_view("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\nv1\n"));
   });
   Load load(server.endpoint(), Mix{1, 0, 0, 0, 0, 0ms, 0ms});
-  load.wait_for_more(kConnections);
+  load.wait_for(kConnections);
   const auto totals = load.stop();
   INFO(totals.text());
   REQUIRE(totals.requests == kConnections);

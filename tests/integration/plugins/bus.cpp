@@ -61,14 +61,27 @@ bool pass(int socket, int fd) {
   return ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
 }
 
+bool is_message_socket(int socket) {
+  int type = 0;
+  socklen_t size = sizeof(type);
+  return ::getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
+}
+
+// As a worker does whose connection is on its way. Its channel is the first message socket.
+bool ask_again() {
+  const Message message;
+  for (int socket = 3; socket < 64; ++socket) {
+    if (is_message_socket(socket))
+      return ::send(socket, &message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
+  }
+  return false;
+}
+
 // To whoever is at the other end of this worker's message sockets; its channel is the first.
 int give_lingering(int port) {
   int given = 0;
   for (int socket = 63; socket >= 3; --socket) {
-    int type = 0;
-    socklen_t size = sizeof(type);
-    if (::getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET)
-      continue;
+    if (!is_message_socket(socket)) continue;
     const int fd = lingering(port);
     if (pass(socket, fd)) ++given;
     ::close(fd);
@@ -113,6 +126,8 @@ class BusProbe final : public Plugin {
                   return found.value() ? found.value()->value : std::string("(none)");
                 });
               });
+    } else if (path == "/ask-again") {
+      response.text(ask_again() ? "asked" : "not");
     } else if (path.starts_with("/linger/")) {
       response.text("given " + std::to_string(give_lingering(std::stoi(rest))));
     } else {

@@ -116,10 +116,13 @@ Totals Load::run_client(const Kind& kind, const std::string& name, unsigned seed
   return totals;
 }
 
+void Load::wait_for(std::size_t answers, Deadline deadline) const {
+  eventually("the load got " + std::to_string(answers) + " answers", deadline,
+             [&] { return answered_ >= answers; });
+}
+
 void Load::wait_for_more(std::size_t answers, Deadline deadline) const {
-  const std::size_t wanted = answered_ + answers;
-  eventually("the load got " + std::to_string(answers) + " more answers", deadline,
-             [&] { return answered_ >= wanted; });
+  wait_for(answered_ + answers, deadline);
 }
 
 Totals Load::stop() {

@@ -57,7 +57,9 @@ class Load {
 
   // Right answers so far.
   std::size_t answered() const { return answered_; }
-  // Waits for this many right answers from now on. Throws std::runtime_error at the deadline.
+  // Waits for this many right answers in all, or from now on. Throws std::runtime_error at the
+  // deadline.
+  void wait_for(std::size_t answers, Deadline deadline = 30s) const;
   void wait_for_more(std::size_t answers, Deadline deadline = 30s) const;
 
   // Lets each client end its request and gives the sum. Once.

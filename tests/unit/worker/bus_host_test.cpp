@@ -20,8 +20,9 @@ namespace {
 
 struct AtBus : Hosting {
   AtBus() {
-    plugin.bus().start([this] {
+    plugin.bus().start([this](std::uint64_t given) {
       ++asked;
+      told_given = given;
       if (bus_server) connect_to_bus();
     });
     start();
@@ -61,6 +62,7 @@ struct AtBus : Hosting {
   std::unique_ptr<bus::Server> bus_server;
   std::optional<Worker> sdk;
   int asked = 0;
+  std::uint64_t told_given = 0;
 };
 
 }  // namespace
@@ -131,12 +133,14 @@ TEST_CASE("a worker whose bus is lost connects anew, subscribes again and is tol
   test.at().set("key", "value", Bus::kForEver, [](Outcome<std::uint64_t>) {});
   CHECK(test.get("key") == "value");
   CHECK(resets == 0);
+  CHECK(test.told_given == 0);
   test.renew();
   REQUIRE(test.until([&] { return resets == 1; }));
   CHECK(test.get("key") == "(none)");
   test.at().publish("news", "again");
   REQUIRE(test.until([&] { return got.size() == 1; }));
   CHECK(got[0] == "again");
+  CHECK(test.told_given == 1);
 }
 
 TEST_CASE("a topic that is left while the bus is away, and taken up again, is heard") {
