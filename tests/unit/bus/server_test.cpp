@@ -185,7 +185,8 @@ TEST_CASE_METHOD(Fixture, "a subscriber that does not fetch loses the oldest and
   const auto warnings = server.report(std::chrono::steady_clock::now());
   REQUIRE(warnings.size() == 1);
   CHECK_THAT(warnings[0], Catch::Contains("dropped " + std::to_string(lost) +
-                                          " messages of topic \"news\" for worker 1: "));
+                                          " messages of topic \"news\" for worker 1, "
+                                          "published by worker 2: "));
 }
 
 TEST_CASE_METHOD(Fixture, "a worker that does not fetch its results is closed within a bound") {
