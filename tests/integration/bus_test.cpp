@@ -1,4 +1,6 @@
 // Messages and keys between the workers of all groups, over reloads and crashes.
+#include "support/bus.hpp"
+
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/ptrace.h>
@@ -85,14 +87,6 @@ class Listener {
   appserver::os::Fd socket_;
   std::string port_;
 };
-
-pid_t bus_of(const Daemon& daemon) {
-  const std::string log = daemon.log();
-  const std::string what = "the bus runs, pid ";
-  const auto at = log.rfind(what);
-  REQUIRE(at != std::string::npos);
-  return std::stoi(log.substr(at + what.size()));
-}
 
 #if defined(__x86_64__)
 // From here on the process runs in a circle, as by a bug: nobody has stopped it, and its loop does
