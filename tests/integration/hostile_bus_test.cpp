@@ -86,6 +86,7 @@ struct Hostile {
       const std::string value = "v" + std::to_string(i);
       REQUIRE(get(daemon.address("api"), "/set/" + value).body == "set");
       REQUIRE(get(daemon.address("api"), "/get").body == value);
+      REQUIRE(get(daemon.address("api"), "/keep/" + value).body == "set");
       REQUIRE(get(daemon.address("api"), "/add").body == std::to_string(count + i));
     }
   }
