@@ -232,7 +232,7 @@ struct RolloutEvent {
   std::string group{};
   std::optional<std::uint32_t> slot{};
   std::optional<pid_t> pid{};
-  std::optional<pid_t> old_pid{};
+  std::optional<pid_t> old_pid{};  // with slot_replaced: of one that died; `text` tells how
   std::string build{};
   std::string text{};
   std::chrono::milliseconds elapsed{0};

@@ -109,6 +109,7 @@ void Group::roll(const RollOrder& order, OnEvent on_event, OnRolled rolled) {
   canary_ = order.canary;
   on_event_ = std::move(on_event);
   on_rolled_ = std::move(rolled);
+  deaths_.clear();
   make_room(target_->config.count);
   renew_tls(target_->config.tls, target_->tls);
   try {
@@ -373,15 +374,33 @@ void Group::on_gone(WorkerId worker, const WorkerEnd& end) {
     log(Level::error, slot, process->pid(), "ended: " + words);
     if (!by_itself) report_crash(*view, found->second, end, words);
   }
-  if (view->draining && !end.said_stopped) {
+  if (view->gate == Gate::open && !end.said_stopped) {
+    note_death(*view, *process, words);
     // Whoever was still connected noticed.
-    apply(machine_.worker_drained(worker, view->cut + process->page().connections.get(), now()));
+    const telemetry::WorkerPage& page = process->page();
+    apply(machine_.worker_drained(worker, view->cut + page.connections.get() + page.unsent.get(),
+                                  now()));
   }
-  if (machine_.stopping()) cut_at_stop_ += machine_.find(worker)->cut;
+  if (machine_.stopping()) count_cut_at_stop(slot, machine_.find(worker)->cut);
   processes_.erase(found);
   stop_waiting_for(worker);
   apply(machine_.worker_gone(worker, words, now()));
   had_outcome(slot);
+}
+
+// One that is being replaced, or told to go.
+void Group::note_death(const WorkerView& view, const WorkerProcess& process,
+                       const std::string& words) {
+  const bool goes =
+      view.draining || view.role == Role::retiring || machine_.slots()[view.slot].successor != 0;
+  if (!goes) return;
+  deaths_[view.slot] = {process.pid(), words};
+  handed_over_[view.slot] = process.page().handed_over.get() - process.page().unsent.get();
+}
+
+void Group::count_cut_at_stop(std::uint32_t slot, std::uint64_t cut) {
+  const auto died = take_death(slot);
+  cut_at_stop_.push_back({cut, died ? describe(slot, *died) : std::string()});
 }
 
 void Group::had_outcome(std::uint32_t slot) {

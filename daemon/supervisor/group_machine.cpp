@@ -256,12 +256,14 @@ Effects GroupMachine::worker_drained(WorkerId id, std::uint64_t cut, Time now) {
   return finish(now, {});
 }
 
-void GroupMachine::current_gone(std::uint32_t index, WorkerId id, const std::string& why, Time now,
-                                Effects& effects) {
+void GroupMachine::current_gone(std::uint32_t index, const WorkerView& worker, WorkerId id,
+                                const std::string& why, Time now, Effects& effects) {
   SlotView& slot = slots_[index];
   slot.current = 0;
   if (stopping_) return;
   ++slot.restarts;
+  // Its end was under way: whoever was connected was to go to the successor.
+  if (slot.successor != 0) slot.cut += worker.cut;
   const milliseconds delay = slot.policy.failed(now, chance_());
   if (rollout_ && std::exchange(slot.awaited, false)) rollout_->stuck = true;
   if (can_abort() && slot.replaced) {
@@ -313,7 +315,7 @@ Effects GroupMachine::worker_gone(WorkerId id, const std::string& why, Time now)
   for (SlotView& other : slots_) {
     if (other.lent_to == id) other.lent_to = 0;
   }
-  if (slot.current == id) current_gone(worker.slot, id, why, now, effects);
+  if (slot.current == id) current_gone(worker.slot, worker, id, why, now, effects);
   return finish(now, std::move(effects));
 }
 

@@ -192,7 +192,8 @@ struct SlotView {
   bool recycling = false;
   // Stop-first: its old worker was told to go, the new one is still to start.
   bool emptied = false;
-  std::uint64_t cut = 0;  // by its last worker that drained before its successor started
+  // By its last worker that drained before its successor started, or died before that one served.
+  std::uint64_t cut = 0;
   std::optional<Time> next_try;
   std::uint64_t restarts = 0;
   RestartPolicy policy;
@@ -252,6 +253,7 @@ class GroupMachine final {
   Effects worker_stalled(WorkerId worker, bool end, Time now);
   // It turns again.
   Effects worker_moves(WorkerId worker, Time now);
+  // `cut`: connections that end with it, by the drain's deadline or by its death.
   Effects worker_drained(WorkerId worker, std::uint64_t cut, Time now);
 
   // The process ended, or could not be made. `why` is in words.
@@ -303,8 +305,8 @@ class GroupMachine final {
   void rollout_failed(std::optional<std::uint32_t> slot, const std::string& why, Time now,
                       Effects& effects);
   void abandon(SlotView& slot, const std::string& why, Effects& effects);
-  void current_gone(std::uint32_t slot, WorkerId id, const std::string& why, Time now,
-                    Effects& effects);
+  void current_gone(std::uint32_t slot, const WorkerView& worker, WorkerId id,
+                    const std::string& why, Time now, Effects& effects);
   void retiring_gone(std::uint32_t slot, const WorkerView& worker, Time now, Effects& effects);
   void refill(std::uint32_t slot, std::uint64_t cut, Time now, Effects& effects);
   void end_recycling(std::uint32_t slot, bool replaced, const std::string& text, std::uint64_t cut,

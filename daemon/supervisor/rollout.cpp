@@ -30,6 +30,12 @@ std::string_view words_for(RolloutRequest::Kind kind) {
   return "reload";
 }
 
+// Empty: nobody, or none of the connections that were cut were its.
+std::string who_died(const RolloutEvent& event) {
+  if (!event.old_pid || !event.slot) return {};
+  return fmt::format("{}/{} (pid {}): {}", event.group, *event.slot, *event.old_pid, event.text);
+}
+
 }  // namespace
 
 Rollout::Rollout(RolloutTargets targets, std::string id, RolloutRequest request,
@@ -56,7 +62,7 @@ void Rollout::emit(RolloutEvent event) {
   if (!done_) return;
   event.rollout = id_;
   event.elapsed = elapsed();
-  if (event.cut && machine_) machine_->add_cut(*event.cut);
+  if (event.cut && machine_) machine_->add_cut(*event.cut, who_died(event));
   log_event(event);
   for (const auto& listener : listeners_) listener->send(event);
   history_.push_back(std::move(event));
@@ -314,7 +320,9 @@ void Rollout::carry_out(const rollout_effect::End& end) { find(end.group)->stop(
 void Rollout::group_stopped(const std::string& group) {
   if (!done_ || !machine_) return;
   const bool reverting = machine_->state() == RolloutMachine::State::reverting;
-  if (const Group* ended = find(group)) machine_->add_cut(ended->cut_at_stop());
+  if (const Group* ended = find(group)) {
+    for (const CutAtStop& cut : ended->cut_at_stop()) machine_->add_cut(cut.count, cut.by);
+  }
   remove_group(group);
   if (reverting) {
     emit_text(EventKind::rolled_back, group, "it is gone again");

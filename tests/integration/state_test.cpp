@@ -157,6 +157,57 @@ TEST_CASE("a worker that cannot save leaves nothing: its successor starts, and t
   REQUIRE(body(daemon) == "1 v2\n");
 }
 
+TEST_CASE("a worker that crashes while it saves: the reload names it and what it cut") {
+  CountingSite site(counting("save: crashes"));
+  Daemon daemon(site);
+  daemon.expect_error("SIGSEGV");
+  daemon.expect_error("rollout r-");
+  Connection one(daemon.address());
+  Connection other(daemon.address());
+  REQUIRE(one.get("/").ok());
+  REQUIRE(other.get("/").ok());
+  const std::string pid = std::to_string(daemon.pids().at(0));
+  site.install(counter(2), "counter");
+  const auto reload = daemon.ctl({"reload"});
+  require_exit(reload, kPartial, "cut 2");
+  require_exit(reload, kPartial,
+               "2 connections were cut: api/0 (pid " + pid + "): SIGSEGV in on_save_state");
+  REQUIRE(body(daemon) == "1 v2\n");
+}
+
+TEST_CASE("a worker that crashes while it drains: only what it still held was cut") {
+  CountingSite site(counting("drain: crashes"));
+  Daemon daemon(site);
+  daemon.expect_error("SIGSEGV");
+  daemon.expect_error("rollout r-");
+  Connection idle(daemon.address());
+  REQUIRE(idle.get("/").ok());
+  Connection busy(daemon.address());
+  REQUIRE(busy.send("GET / HTTP/1.1\r\nHo") == Outcome::ok);
+  daemon.wait_for_status("both are there", [](const Status& status) {
+    return status.group("api").workers.at(0).connections == 2;
+  });
+  const std::string pid = std::to_string(daemon.pids().at(0));
+  site.install(counter(2), "counter");
+  const auto reload = daemon.ctl({"reload"});
+  require_exit(reload, kPartial, "handed over 1 cut 1");
+  require_exit(reload, kPartial,
+               "1 connection was cut: api/0 (pid " + pid + "): SIGSEGV in on_worker_drain");
+  REQUIRE(idle.get("/").ok());
+  REQUIRE(idle.connects() == 1);
+}
+
+TEST_CASE("a worker that crashes in a drain that was asked for is named with what it cut") {
+  CountingSite site(counting("save: crashes"));
+  Daemon daemon(site);
+  daemon.expect_error("SIGSEGV");
+  Connection client(daemon.address());
+  REQUIRE(client.get("/").ok());
+  const std::string pid = std::to_string(daemon.pids().at(0));
+  require_exit(daemon.ctl({"drain", "api/0"}), kPartial,
+               "1 connection(s) were cut: api/0 (pid " + pid + "): SIGSEGV in on_save_state");
+}
+
 TEST_CASE("state that nobody can start with is given twice, and then the slot starts empty") {
   CountingSite site(counting("chokes_on: \"2\""));
   Daemon daemon(site);
