@@ -153,8 +153,15 @@ class Group final {
   void stop_waiting(WorkerId successor, os::Fd state, const std::string& why_none);
   void stop_waiting_for(WorkerId predecessor);
   void forget_state(WorkerId left_by);
+  std::string describe_patience_over(WorkerId successor);
+  void lose_state(std::uint32_t slot, const std::string& why, WorkerId heir);
+  void began_to_serve(WorkerId worker, std::uint32_t slot);
+  void tell_most_connections(const WorkerProcess& process, const config::Group& config);
+  void took_no_state(WorkerId worker, const std::string& why);
+  void forget_heir(WorkerId worker);
+  void forget_loss(std::uint32_t slot, WorkerId successor);
   os::Fd what_was_left(std::uint32_t slot);
-  void left_nothing(WorkerId worker, std::uint32_t slot);
+  void left_nothing(WorkerId worker, std::uint32_t slot, const std::string& how_it_ended);
   void on_gone(WorkerId worker, const WorkerEnd& end);
   void had_outcome(std::uint32_t slot);
   void arm_timer();
@@ -179,6 +186,7 @@ class Group final {
   void log(telemetry::Level level, std::uint32_t slot, pid_t pid, const std::string& text);
   WorkerProcess* find(WorkerId worker);
   control::WorkerStatus worker_status(WorkerId worker, const WorkerView& view) const;
+  std::optional<std::string> state_lost(std::uint32_t slot) const;
   control::WorkerStatus absent_status(std::uint32_t slot) const;
   control::GroupState state() const;
 
@@ -208,6 +216,7 @@ class Group final {
   OnRecycled on_recycled_;
   std::optional<Time> no_recycling_before_;
   std::uint64_t recycled_ = 0;
+  std::uint64_t told_most_connections_ = 0;
   std::vector<CutAtStop> cut_at_stop_;
   // Successors whose process waits for what their predecessor leaves.
   struct Waiting {
@@ -227,6 +236,13 @@ class Group final {
   static constexpr unsigned kMaxGiven = 2;
   std::map<std::uint32_t, Left> left_;
   std::set<WorkerId> asked_to_leave_;
+  // By slot: why its worker is to begin, or has begun, without what the one before it knew.
+  struct LostState {
+    std::string why;
+    WorkerId heir = 0;  // who begins so; 0: whoever serves next
+  };
+  std::map<std::uint32_t, LostState> losing_;      // until that one serves
+  std::map<std::uint32_t, LostState> lost_state_;  // until a good reload of the slot
   // Handlers that come after this object is gone find it empty.
   std::shared_ptr<Group*> alive_ = std::make_shared<Group*>(this);
 };

@@ -83,6 +83,7 @@ void Group::carry_out(const effect::Progress& progress) {
       break;
     case Step::slot_ready:
       event.kind = EventKind::slot_ready;
+      forget_loss(progress.slot, progress.worker);
       break;
     case Step::slot_draining:
       event.kind = EventKind::slot_draining;
@@ -190,7 +191,10 @@ void Group::carry_out(const effect::Retire& retire) {
 }
 
 void Group::carry_out(const effect::Close& close) {
-  std::erase_if(left_, [&close](const auto& left) { return left.first >= close.slots; });
+  const auto is_gone = [&close](const auto& each) { return each.first >= close.slots; };
+  std::erase_if(left_, is_gone);
+  std::erase_if(losing_, is_gone);
+  std::erase_if(lost_state_, is_gone);
   listeners_.close_retired(close.slots);
 }
 

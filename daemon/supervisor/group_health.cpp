@@ -66,8 +66,9 @@ void Group::check_heartbeat(WorkerId id, const WorkerView& view, const WorkerPro
   if (view.stalled && stopped) return;
   log(stopped ? Level::warning : Level::error, view.slot, process.pid(),
       stopped ? "stopped by a signal or a debugger: another slot accepts in its place meanwhile"
-              : fmt::format("its event loop has not turned for {} s (hang_timeout): ended",
-                            std::chrono::duration_cast<std::chrono::seconds>(age).count()));
+              : fmt::format("its event loop has not turned for {} s (hang_timeout): ended{}",
+                            std::chrono::duration_cast<std::chrono::seconds>(age).count(),
+                            where_it_is(process.page())));
   apply(machine_.worker_stalled(id, !stopped, now()));
 }
 

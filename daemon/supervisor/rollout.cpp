@@ -18,6 +18,10 @@ using control::RolloutResult;
 
 namespace {
 
+std::string_view words_for(RolloutResult result) {
+  return result == RolloutResult::rolled_back ? "rolled back" : control::to_word(result);
+}
+
 std::string_view words_for(RolloutRequest::Kind kind) {
   switch (kind) {
     case RolloutRequest::Kind::rollback:
@@ -75,8 +79,9 @@ void Rollout::log_event(const RolloutEvent& event) const {
       event.kind == EventKind::group_kept || event.kind == EventKind::group_added ||
       event.kind == EventKind::group_removed || event.kind == EventKind::rolled_back;
   if (!worth_a_line) return;
-  targets_.context.log.info("rollout {}: {} {}{}{}", id_, event.group, control::to_word(event.kind),
-                            event.text.empty() ? "" : ": ", event.text);
+  targets_.context.log.info("rollout {}: {} {}{}{}", id_, event.group,
+                            control::to_words(event.kind), event.text.empty() ? "" : ": ",
+                            event.text);
 }
 
 void Rollout::emit_text(EventKind kind, const std::string& group, const std::string& text) {
@@ -357,8 +362,8 @@ void Rollout::carry_out(const rollout_effect::Finish& done) {
 
 void Rollout::finish(RolloutResult result, const std::string& text) {
   if (!done_) return;
-  const std::string verdict = fmt::format("rollout {}: {} after {} ms: {}", id_,
-                                          control::to_word(result), elapsed().count(), text);
+  const std::string verdict = fmt::format("rollout {}: {} after {} ms: {}", id_, words_for(result),
+                                          elapsed().count(), text);
   if (result == RolloutResult::done) {
     targets_.context.log.info("{}", verdict);
   } else {
