@@ -13,47 +13,6 @@ using control::EventKind;
 using control::RolloutEvent;
 using control::RolloutResult;
 
-std::string_view words_for(EventKind kind) {
-  switch (kind) {
-    case EventKind::rollout_started:
-      return "started";
-    case EventKind::preflight:
-      return "preflight";
-    case EventKind::plan:
-      return "plan";
-    case EventKind::group_kept:
-      return "kept";
-    case EventKind::group_added:
-      return "added";
-    case EventKind::group_removed:
-      return "removed";
-    case EventKind::group_started:
-      return "reloading";
-    case EventKind::slot_starting:
-      return "starting";
-    case EventKind::slot_ready:
-      return "ready";
-    case EventKind::slot_draining:
-      return "draining";
-    case EventKind::slot_replaced:
-      return "replaced";
-    case EventKind::slot_failed:
-      return "FAILED";
-    case EventKind::canary_holding:
-      return "canary holding";
-    case EventKind::canary_judged:
-      return "canary judged";
-    case EventKind::rolled_back:
-      return "rolled back";
-    case EventKind::group_done:
-      return "done";
-    case EventKind::message:
-    case EventKind::done:
-      return "";
-  }
-  return "";
-}
-
 std::string_view words_for(RolloutResult result) {
   switch (result) {
     case RolloutResult::done:
@@ -106,7 +65,7 @@ std::string print_verdict(RolloutResult result, std::string_view text) {
 }
 
 std::string print_step(const RolloutEvent& event) {
-  std::string step(words_for(event.kind));
+  std::string step(control::to_words(event.kind));
   const auto add = [&](std::string_view word) {
     step.append(step.empty() || word.empty() ? "" : " ").append(word);
   };

@@ -27,7 +27,10 @@ std::string cut(const std::string& line, std::size_t columns) {
 }
 
 // Its step on the bar says all that there is to say.
-bool is_only_a_step(EventKind kind) {
+bool is_only_a_step(const RolloutEvent& event) {
+  const EventKind kind = event.kind;
+  if (kind == EventKind::slot_replaced && (event.cut.value_or(0) > 0 || event.old_pid))
+    return false;
   return kind == EventKind::group_started || kind == EventKind::slot_starting ||
          kind == EventKind::slot_ready || kind == EventKind::slot_draining ||
          kind == EventKind::slot_replaced;
@@ -55,7 +58,7 @@ std::string ProgressView::show(const RolloutEvent& event) {
   if (event.kind == EventKind::group_done && find(event.group) != nullptr) {
     out += finish_bar(event);
   } else {
-    if (!has_slots || !is_only_a_step(event.kind)) out += print_event(event) + "\n";
+    if (!has_slots || !is_only_a_step(event)) out += print_event(event) + "\n";
     if (has_slots && event.kind != EventKind::group_done) out += move_bar(event);
   }
   for (const Bar& bar : bars_) out += print_bar(bar, name_width_, columns_) + "\n";

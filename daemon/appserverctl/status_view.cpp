@@ -183,7 +183,16 @@ std::string print_status(const control::Status& status) {
   }
   if (!more.empty()) out += "\n" + more;
   if (!worker_table.empty()) out += "\n" + worker_table;
-  if (!status.notes.empty()) out += "\n";
+  std::string lost;
+  for (const GroupStatus& group : status.groups) {
+    for (const WorkerStatus& worker : group.workers) {
+      if (!worker.state_lost) continue;
+      lost += fmt::format("! {}/{} began without the state of the worker before it: {}\n",
+                          escaped(group.name), worker.slot, escaped_text(*worker.state_lost));
+    }
+  }
+  if (!status.notes.empty() || !lost.empty()) out += "\n";
+  out += lost;
   for (const std::string& note : status.notes) out += "! " + escaped_text(note) + "\n";
   return out;
 }

@@ -31,7 +31,8 @@ enum class Kind : std::uint16_t {
   bus = 11,  // fds: a connected message socket; of a worker: to the bus; of the bus: to a worker,
              // and number: which, text: its name for people
   // Worker to supervisor.
-  ready = 101,    // on_worker_start returned; number: 1 where the plugin leaves state
+  ready = 101,    // on_worker_start returned; number: 1 where the plugin leaves state;
+                  // text: why it could not read what it was left
   failed = 102,   // text: why this worker cannot start; it exits
   drained = 103,  // number: connections cut; text: a count of those handed over
   stopped = 104,  // on_worker_stop and destroy returned; any exit without this is a crash

@@ -16,31 +16,34 @@ namespace {
 json::object write_worker(const WorkerStatus& worker) {
   json::object metrics;
   for (const auto& [name, value] : worker.metrics) {
-    metrics[name] = std::isfinite(value) ? json::value(value) : json::value(nullptr);
+    metrics[name] = std::isfinite(value) ? number(value) : json::value(nullptr);
   }
-  json::object out{{"slot", worker.slot},
-                   {"pid", worker.pid},
-                   {"state", to_word(worker.state)},
-                   {"generation", worker.generation},
-                   {"build", worker.build},
-                   {"uptime_seconds", worker.uptime.count()},
-                   {"requests", worker.requests},
-                   {"in_flight", worker.in_flight},
-                   {"connections", worker.connections},
-                   {"rss_bytes", worker.rss_bytes},
-                   {"restarts", worker.restarts},
-                   {"last_exit", or_null(worker.last_exit ? std::optional(clean(*worker.last_exit))
-                                                          : std::nullopt)},
-                   {"next_try_seconds", nullptr},
-                   {"lends_to", or_null(worker.lends_to)},
-                   {"tls_handshakes", worker.tls_handshakes},
-                   {"tls_failed", worker.tls_failed},
-                   {"datagrams_received", worker.datagrams_received},
-                   {"datagrams_sent", worker.datagrams_sent},
-                   {"datagrams_dropped", worker.datagrams_dropped},
-                   {"metrics", std::move(metrics)}};
+  json::object out{
+      {"slot", worker.slot},
+      {"pid", worker.pid},
+      {"state", to_word(worker.state)},
+      {"generation", worker.generation},
+      {"build", worker.build},
+      {"uptime_seconds", worker.uptime.count()},
+      {"requests", worker.requests},
+      {"in_flight", worker.in_flight},
+      {"connections", worker.connections},
+      {"rss_bytes", worker.rss_bytes},
+      {"restarts", worker.restarts},
+      {"last_exit",
+       or_null(worker.last_exit ? std::optional(clean(*worker.last_exit)) : std::nullopt)},
+      {"next_try_seconds", nullptr},
+      {"lends_to", or_null(worker.lends_to)},
+      {"tls_handshakes", worker.tls_handshakes},
+      {"tls_failed", worker.tls_failed},
+      {"datagrams_received", worker.datagrams_received},
+      {"datagrams_sent", worker.datagrams_sent},
+      {"datagrams_dropped", worker.datagrams_dropped},
+      {"metrics", std::move(metrics)},
+      {"state_lost",
+       or_null(worker.state_lost ? std::optional(clean(*worker.state_lost)) : std::nullopt)}};
   if (worker.next_try)
-    out["next_try_seconds"] = static_cast<double>(worker.next_try->count()) / 1000;
+    out["next_try_seconds"] = number(static_cast<double>(worker.next_try->count()) / 1000);
   return out;
 }
 
@@ -75,6 +78,7 @@ WorkerStatus read_worker(const JsonReader& in) {
     const std::string name(member.key().data(), member.key().size());
     worker.metrics[name] = as_number(member.value(), in.place_of("metrics." + name));
   }
+  if (in.has("state_lost")) worker.state_lost = in.text("state_lost");
   return worker;
 }
 

@@ -24,7 +24,7 @@
 //                             words | null, "next_try_seconds": number | null, "lends_to": slot |
 //                             null, "tls_handshakes", "tls_failed", "datagrams_received",
 //                             "datagrams_sent", "datagrams_dropped", "metrics": {name:
-//                             number}}]}]}
+//                             number}, "state_lost": words | null}]}]}
 //
 // POST /v1/reload, /v1/restart, /v1/rollback, /v1/scale and /v1/drain, and GET /v1/rollout/events,
 // answer RolloutEvents, one JSON object a line, until the one with event "done", which alone
@@ -111,6 +111,8 @@ struct WorkerStatus {
   std::uint64_t datagrams_sent = 0;
   std::uint64_t datagrams_dropped = 0;      // in either direction, for want of room
   std::map<std::string, double> metrics{};  // the plugin's own; finite
+  // Why the slot has not what its worker before knew; until a reload or a drain of it goes well.
+  std::optional<std::string> state_lost{};
   friend bool operator==(const WorkerStatus&, const WorkerStatus&) = default;
 };
 
@@ -232,7 +234,7 @@ struct RolloutEvent {
   std::string group{};
   std::optional<std::uint32_t> slot{};
   std::optional<pid_t> pid{};
-  std::optional<pid_t> old_pid{};
+  std::optional<pid_t> old_pid{};  // with slot_replaced: of one that died; `text` tells how
   std::string build{};
   std::string text{};
   std::chrono::milliseconds elapsed{0};
@@ -315,6 +317,8 @@ std::string_view to_word(GroupState state);
 std::string_view to_word(WorkerState state);
 std::string_view to_word(CertificateState state);
 std::string_view to_word(EventKind kind);
+// For people; to_word() is for JSON. Empty where an event's text says it all.
+std::string_view to_words(EventKind kind);
 std::string_view to_word(RolloutResult result);
 std::string_view to_word(RolloutState state);
 

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <boost/json/array.hpp>
+#include <boost/json/value.hpp>
+#include <cmath>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,6 +20,14 @@ inline std::string clean(std::string_view text) { return os::clean(text, os::Con
 template <typename Value>
 boost::json::value or_null(const std::optional<Value>& value) {
   return value ? boost::json::value(*value) : boost::json::value(nullptr);
+}
+
+// A whole one as such: Boost writes a double 0 as 0E0, which JSON has but people take for a fault.
+inline boost::json::value number(double value) {
+  constexpr double kExact = 9007199254740992.0;  // 2^53
+  if (value == std::trunc(value) && std::abs(value) < kExact)
+    return static_cast<std::int64_t>(value);
+  return value;
 }
 
 inline boost::json::array list_of(const std::vector<std::string>& texts) {

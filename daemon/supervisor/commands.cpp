@@ -127,10 +127,10 @@ void Supervisor::drain(control::DrainRequest request, control::Peer peer,
           send_done(events, RolloutResult::rolled_back,
                     fmt::format("{}: no fresh worker took over: {}", where, why));
         } else if (cut > 0) {
-          send_done(events, RolloutResult::partial,
-                    fmt::format("{} has a fresh worker, but {} connection(s) were cut while "
-                                "draining; see drain_timeout",
-                                where, cut));
+          send_done(
+              events, RolloutResult::partial,
+              fmt::format("{} has a fresh worker, but {} connection(s) were cut{}", where, cut,
+                          why.empty() ? " while draining; see drain_timeout" : ": " + why));
         } else {
           send_done(events, RolloutResult::done, where + " has a fresh worker");
         }

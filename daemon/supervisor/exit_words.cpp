@@ -41,4 +41,10 @@ std::string describe_end(const WorkerEnd& end, const std::string& build) {
              : status;
 }
 
+std::string where_it_is(const telemetry::WorkerPage& page) {
+  const telemetry::Hook hook = page.hook.load(std::memory_order_relaxed);
+  if (hook == telemetry::Hook::none) return {};
+  return fmt::format("; it is in {}", telemetry::to_string(hook));
+}
+
 }  // namespace appserver::supervisor

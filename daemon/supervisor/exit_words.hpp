@@ -22,4 +22,7 @@ struct WorkerEnd {
 // status 0 in on_worker_start".
 std::string describe_end(const WorkerEnd& end, const std::string& build);
 
+// "; it is in on_save_state", of one that is alive; empty outside the plugin.
+std::string where_it_is(const telemetry::WorkerPage& page);
+
 }  // namespace appserver::supervisor

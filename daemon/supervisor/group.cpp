@@ -59,8 +59,10 @@ std::string describe_end(const WorkerView& view, const WorkerEnd& end, const std
   if (by_itself) return "SIGTERM from outside: it drained and stopped";
   std::string words = describe_end(end, build);
   if (!view.aborted) return words;
-  return view.gate == Gate::open ? "hang (no turn of its event loop): " + words
-                                 : "hang (not ready within start_timeout): " + words;
+  if (view.gate != Gate::open) return "hang (not ready within start_timeout): " + words;
+  if (view.stalled) return "hang (no turn of its event loop): " + words;
+  return fmt::format("hang (not ended {} s after drain_timeout): {}",
+                     GroupMachine::kDrainGrace.count() / 1000, words);
 }
 
 // Ten ticks of a worker's loop.
@@ -109,6 +111,7 @@ void Group::roll(const RollOrder& order, OnEvent on_event, OnRolled rolled) {
   canary_ = order.canary;
   on_event_ = std::move(on_event);
   on_rolled_ = std::move(rolled);
+  deaths_.clear();
   make_room(target_->config.count);
   renew_tls(target_->config.tls, target_->tls);
   try {
@@ -236,6 +239,7 @@ void Group::could_not_start(WorkerId worker, const std::string& why) {
     if (*alive == nullptr) return;
     Group& self = **alive;
     self.processes_.erase(worker);
+    self.forget_heir(worker);
     const WorkerView* view = self.machine_.find(worker);
     const std::uint32_t slot = view == nullptr ? 0 : view->slot;
     self.apply(self.machine_.worker_gone(worker, why, now()));
@@ -267,7 +271,7 @@ void Group::carry_out(const effect::Serve& serve) {
   const WorkerView* view = machine_.find(serve.worker);
   if (process == nullptr || view == nullptr) return;
   process->send(make_message(Kind::serve));
-  left_.erase(view->slot);
+  began_to_serve(serve.worker, view->slot);
   log(Level::info, view->slot, process->pid(),
       fmt::format("ready, build {}", process->build().substr(0, 7)));
   had_outcome(view->slot);
@@ -299,7 +303,8 @@ void Group::carry_out(const effect::Signal& signal) {
   if (waiting_.erase(signal.worker) > 0) return could_not_start(signal.worker, signal.why);
   if (process == nullptr) return;
   if (view != nullptr)
-    log(Level::warning, view->slot, process->pid(), fmt::format("killed: {}", signal.why));
+    log(Level::warning, view->slot, process->pid(),
+        fmt::format("killed: {}{}", signal.why, where_it_is(process->page())));
   process->signal(signal.signal);
 }
 
@@ -339,6 +344,10 @@ void Group::carry_out(const effect::Stopped&) {
 
 void Group::on_message(WorkerId worker, Message& message) {
   if (message.kind == Kind::ready) {
+    took_no_state(worker, message.text);
+    const WorkerView* view = machine_.find(worker);
+    if (const WorkerProcess* process = find(worker); process != nullptr && view != nullptr)
+      tell_most_connections(*process, config_of(view->release));
     apply(machine_.worker_ready(worker, now(), message.number == 1));
     return;
   }
@@ -353,6 +362,17 @@ void Group::on_message(WorkerId worker, Message& message) {
   apply(machine_.worker_drained(worker, message.number, now()));
 }
 
+// Once for all workers, as long as it is the same: they have the same limits.
+void Group::tell_most_connections(const WorkerProcess& process, const config::Group& config) {
+  const std::uint64_t most = process.page().most_connections.get();
+  if (most >= config.limits.max_connections) return;
+  if (std::exchange(told_most_connections_, most) == most) return;
+  context_.log.info(
+      "{}: each worker serves at most {} connections instead of limits.max_connections ({}); "
+      "raise rlimits.nofile",
+      name(), most, config.limits.max_connections);
+}
+
 void Group::on_gone(WorkerId worker, const WorkerEnd& end) {
   const auto found = processes_.find(worker);
   const WorkerView* view = machine_.find(worker);
@@ -364,24 +384,45 @@ void Group::on_gone(WorkerId worker, const WorkerEnd& end) {
                         (view->killed && !view->aborted && view->role != Role::current);
   const bool by_itself = stopped && !view->draining;
   if (!stopped) forget_state(worker);
-  left_nothing(worker, slot);
   const std::string words = describe_end(*view, end, process->build());
+  left_nothing(worker, slot, words);
+  forget_heir(worker);
   if (expected) {
     log(Level::info, slot, process->pid(), words);
   } else {
     last_exits_[slot] = words;
-    log(Level::error, slot, process->pid(), "ended: " + words);
+    // One that was to go anyway, and hung, harms nobody any more.
+    const bool late = view->aborted && view->draining;
+    log(late ? Level::warning : Level::error, slot, process->pid(), "ended: " + words);
     if (!by_itself) report_crash(*view, found->second, end, words);
   }
-  if (view->draining && !end.said_stopped) {
+  if (view->gate == Gate::open && !end.said_stopped) {
+    note_death(*view, *process, words);
     // Whoever was still connected noticed.
-    apply(machine_.worker_drained(worker, view->cut + process->page().connections.get(), now()));
+    const telemetry::WorkerPage& page = process->page();
+    apply(machine_.worker_drained(worker, view->cut + page.connections.get() + page.unsent.get(),
+                                  now()));
   }
-  if (machine_.stopping()) cut_at_stop_ += machine_.find(worker)->cut;
+  if (machine_.stopping()) count_cut_at_stop(slot, machine_.find(worker)->cut);
   processes_.erase(found);
   stop_waiting_for(worker);
   apply(machine_.worker_gone(worker, words, now()));
   had_outcome(slot);
+}
+
+// One that is being replaced, or told to go.
+void Group::note_death(const WorkerView& view, const WorkerProcess& process,
+                       const std::string& words) {
+  const bool goes =
+      view.draining || view.role == Role::retiring || machine_.slots()[view.slot].successor != 0;
+  if (!goes) return;
+  deaths_[view.slot] = {process.pid(), words};
+  handed_over_[view.slot] = process.page().handed_over.get() - process.page().unsent.get();
+}
+
+void Group::count_cut_at_stop(std::uint32_t slot, std::uint64_t cut) {
+  const auto died = take_death(slot);
+  cut_at_stop_.push_back({cut, died ? describe(slot, *died) : std::string()});
 }
 
 void Group::had_outcome(std::uint32_t slot) {

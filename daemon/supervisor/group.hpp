@@ -42,6 +42,12 @@ struct RollProgress {
   bool waits = false;              // for a person: the canary was inconclusive
 };
 
+// By the end of one worker.
+struct CutAtStop {
+  std::uint64_t count = 0;
+  std::string by;  // that worker, where it died of it: "api/0 (pid 7): SIGSEGV"
+};
+
 class Group final {
  public:
   struct Hooks {
@@ -53,6 +59,7 @@ class Group final {
   };
   using OnEvent = std::function<void(control::RolloutEvent)>;
   using OnRolled = std::function<void(Outcome, const std::string& why)>;
+  // `why`: why not; where it was, which worker died with those that were cut, if any.
   using OnRecycled = std::function<void(bool replaced, const std::string& why, std::uint64_t cut)>;
 
   enum class Begin {
@@ -103,7 +110,7 @@ class Group final {
   bool start_is_over() const { return first_outcomes_ >= committed_->config.count; }
   std::uint32_t ready_count() const { return machine_.ready_count(); }
   // Connections that stop() had to cut so far.
-  std::uint64_t cut_at_stop() const { return cut_at_stop_; }
+  const std::vector<CutAtStop>& cut_at_stop() const { return cut_at_stop_; }
   control::GroupStatus status() const;
 
  private:
@@ -112,6 +119,12 @@ class Group final {
     std::uint64_t generation = 0;
     bool was_stopped = false;       // by a signal or a debugger, when it was last looked at
     bool waits_for_memory = false;  // to be recycled; was told
+  };
+
+  // Of a slot's worker that died while it was being replaced; kept until that is told.
+  struct Death {
+    pid_t pid = 0;
+    std::string words;
   };
 
   void apply(const Effects& effects);
@@ -140,8 +153,15 @@ class Group final {
   void stop_waiting(WorkerId successor, os::Fd state, const std::string& why_none);
   void stop_waiting_for(WorkerId predecessor);
   void forget_state(WorkerId left_by);
+  std::string describe_patience_over(WorkerId successor);
+  void lose_state(std::uint32_t slot, const std::string& why, WorkerId heir);
+  void began_to_serve(WorkerId worker, std::uint32_t slot);
+  void tell_most_connections(const WorkerProcess& process, const config::Group& config);
+  void took_no_state(WorkerId worker, const std::string& why);
+  void forget_heir(WorkerId worker);
+  void forget_loss(std::uint32_t slot, WorkerId successor);
   os::Fd what_was_left(std::uint32_t slot);
-  void left_nothing(WorkerId worker, std::uint32_t slot);
+  void left_nothing(WorkerId worker, std::uint32_t slot, const std::string& how_it_ended);
   void on_gone(WorkerId worker, const WorkerEnd& end);
   void had_outcome(std::uint32_t slot);
   void arm_timer();
@@ -157,10 +177,16 @@ class Group final {
                     const std::string& words);
   const config::Group& config_of(ReleaseId release) const;
   GroupReleasePtr release_of(ReleaseId release) const;
+  void note_death(const WorkerView& view, const WorkerProcess& process, const std::string& words);
+  std::string describe(std::uint32_t slot, const Death& death) const;
+  void count_cut_at_stop(std::uint32_t slot, std::uint64_t cut);
+  std::optional<Death> take_death(std::uint32_t slot);
+  void tell_cut(std::uint32_t slot, std::uint64_t cut, pid_t died);
   void emit(control::RolloutEvent event);
   void log(telemetry::Level level, std::uint32_t slot, pid_t pid, const std::string& text);
   WorkerProcess* find(WorkerId worker);
   control::WorkerStatus worker_status(WorkerId worker, const WorkerView& view) const;
+  std::optional<std::string> state_lost(std::uint32_t slot) const;
   control::WorkerStatus absent_status(std::uint32_t slot) const;
   control::GroupState state() const;
 
@@ -182,6 +208,7 @@ class Group final {
   std::vector<std::uint64_t> generations_;
   std::vector<std::optional<std::string>> last_exits_;
   std::vector<std::uint64_t> handed_over_;  // by the slot's last worker that drained
+  std::map<std::uint32_t, Death> deaths_;   // by slot
   std::vector<bool> had_outcome_;
   std::uint32_t first_outcomes_ = 0;
   OnEvent on_event_;
@@ -189,7 +216,8 @@ class Group final {
   OnRecycled on_recycled_;
   std::optional<Time> no_recycling_before_;
   std::uint64_t recycled_ = 0;
-  std::uint64_t cut_at_stop_ = 0;
+  std::uint64_t told_most_connections_ = 0;
+  std::vector<CutAtStop> cut_at_stop_;
   // Successors whose process waits for what their predecessor leaves.
   struct Waiting {
     WorkerId predecessor = 0;
@@ -208,6 +236,13 @@ class Group final {
   static constexpr unsigned kMaxGiven = 2;
   std::map<std::uint32_t, Left> left_;
   std::set<WorkerId> asked_to_leave_;
+  // By slot: why its worker is to begin, or has begun, without what the one before it knew.
+  struct LostState {
+    std::string why;
+    WorkerId heir = 0;  // who begins so; 0: whoever serves next
+  };
+  std::map<std::uint32_t, LostState> losing_;      // until that one serves
+  std::map<std::uint32_t, LostState> lost_state_;  // until a good reload of the slot
   // Handlers that come after this object is gone find it empty.
   std::shared_ptr<Group*> alive_ = std::make_shared<Group*>(this);
 };

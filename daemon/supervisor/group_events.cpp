@@ -83,6 +83,7 @@ void Group::carry_out(const effect::Progress& progress) {
       break;
     case Step::slot_ready:
       event.kind = EventKind::slot_ready;
+      forget_loss(progress.slot, progress.worker);
       break;
     case Step::slot_draining:
       event.kind = EventKind::slot_draining;
@@ -94,10 +95,11 @@ void Group::carry_out(const effect::Progress& progress) {
       if (progress.step == Step::slot_removed) event.text = "the slot is taken away";
       event.cut = progress.cut;
       event.handed_over = std::exchange(handed_over_[progress.slot], 0);
-      if (progress.cut > 0) {
-        log(Level::warning, progress.slot, 0,
-            fmt::format("cut at the drain timeout: {} connection(s)", progress.cut));
+      if (const auto died = take_death(progress.slot)) {
+        event.old_pid = died->pid;
+        event.text = died->words;
       }
+      tell_cut(progress.slot, progress.cut, event.old_pid.value_or(0));
       break;
     case Step::slot_failed:
       event.kind = EventKind::slot_failed;
@@ -115,6 +117,23 @@ void Group::carry_out(const effect::Progress& progress) {
       break;
   }
   emit(std::move(event));
+}
+
+std::optional<Group::Death> Group::take_death(std::uint32_t slot) {
+  auto death = deaths_.extract(slot);
+  return death.empty() ? std::nullopt : std::optional(std::move(death.mapped()));
+}
+
+std::string Group::describe(std::uint32_t slot, const Death& death) const {
+  return fmt::format("{}/{} (pid {}): {}", name(), slot, death.pid, death.words);
+}
+
+// `died`: the pid of the worker that they were cut by, or 0.
+void Group::tell_cut(std::uint32_t slot, std::uint64_t cut, pid_t died) {
+  if (cut == 0) return;
+  log(Level::warning, slot, died,
+      fmt::format("cut {}: {} connection(s)", died == 0 ? "at the drain timeout" : "by its death",
+                  cut));
 }
 
 std::map<WorkerId, CanarySample> Group::sample() const {
@@ -172,7 +191,10 @@ void Group::carry_out(const effect::Retire& retire) {
 }
 
 void Group::carry_out(const effect::Close& close) {
-  std::erase_if(left_, [&close](const auto& left) { return left.first >= close.slots; });
+  const auto is_gone = [&close](const auto& each) { return each.first >= close.slots; };
+  std::erase_if(left_, is_gone);
+  std::erase_if(losing_, is_gone);
+  std::erase_if(lost_state_, is_gone);
   listeners_.close_retired(close.slots);
 }
 

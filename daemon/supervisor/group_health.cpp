@@ -66,8 +66,9 @@ void Group::check_heartbeat(WorkerId id, const WorkerView& view, const WorkerPro
   if (view.stalled && stopped) return;
   log(stopped ? Level::warning : Level::error, view.slot, process.pid(),
       stopped ? "stopped by a signal or a debugger: another slot accepts in its place meanwhile"
-              : fmt::format("its event loop has not turned for {} s (hang_timeout): ended",
-                            std::chrono::duration_cast<std::chrono::seconds>(age).count()));
+              : fmt::format("its event loop has not turned for {} s (hang_timeout): ended{}",
+                            std::chrono::duration_cast<std::chrono::seconds>(age).count(),
+                            where_it_is(process.page())));
   apply(machine_.worker_stalled(id, !stopped, now()));
 }
 
@@ -132,10 +133,8 @@ std::string Group::recycle(std::uint32_t slot, OnEvent on_event, OnRecycled done
 }
 
 void Group::carry_out(const effect::Recycled& recycled) {
-  if (recycled.cut > 0) {
-    log(Level::warning, recycled.slot, 0,
-        fmt::format("cut at the drain timeout: {} connection(s)", recycled.cut));
-  }
+  const auto died = take_death(recycled.slot);
+  tell_cut(recycled.slot, recycled.cut, died ? died->pid : 0);
   if (recycled.replaced) {
     ++recycled_;
   } else if (!machine_.rolling()) {
@@ -149,8 +148,9 @@ void Group::carry_out(const effect::Recycled& recycled) {
   if (!on_recycled_) return;
   // A rollout that has begun meanwhile has its own.
   if (!machine_.rolling()) on_event_ = nullptr;
-  boost::asio::post(context_.io, [done = std::exchange(on_recycled_, nullptr), recycled] {
-    done(recycled.replaced, recycled.text, recycled.cut);
+  boost::asio::post(context_.io, [done = std::exchange(on_recycled_, nullptr), recycled,
+                                  why_cut = died ? describe(recycled.slot, *died) : std::string()] {
+    done(recycled.replaced, recycled.replaced ? why_cut : recycled.text, recycled.cut);
   });
 }
 

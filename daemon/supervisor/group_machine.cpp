@@ -209,10 +209,10 @@ void GroupMachine::kill(WorkerId id, const std::string& why, Effects& effects) {
 }
 
 // Its crash handler says where it hangs. The verdict on it does not wait for that.
-void GroupMachine::abort_start(WorkerId id, const std::string& why, Time now, Effects& effects) {
+void GroupMachine::abort_late(WorkerId id, const std::string& why, Time now, Effects& effects) {
   WorkerView& worker = workers_.at(id);
   worker.aborted = true;
-  worker.deadline = now + kStartAbortGrace;
+  worker.deadline = now + kLateAbortGrace;
   effects.push_back(Signal{id, SIGABRT, why});
 }
 
@@ -256,12 +256,14 @@ Effects GroupMachine::worker_drained(WorkerId id, std::uint64_t cut, Time now) {
   return finish(now, {});
 }
 
-void GroupMachine::current_gone(std::uint32_t index, WorkerId id, const std::string& why, Time now,
-                                Effects& effects) {
+void GroupMachine::current_gone(std::uint32_t index, const WorkerView& worker, WorkerId id,
+                                const std::string& why, Time now, Effects& effects) {
   SlotView& slot = slots_[index];
   slot.current = 0;
   if (stopping_) return;
   ++slot.restarts;
+  // Its end was under way: whoever was connected was to go to the successor.
+  if (slot.successor != 0) slot.cut += worker.cut;
   const milliseconds delay = slot.policy.failed(now, chance_());
   if (rollout_ && std::exchange(slot.awaited, false)) rollout_->stuck = true;
   if (can_abort() && slot.replaced) {
@@ -313,7 +315,7 @@ Effects GroupMachine::worker_gone(WorkerId id, const std::string& why, Time now)
   for (SlotView& other : slots_) {
     if (other.lent_to == id) other.lent_to = 0;
   }
-  if (slot.current == id) current_gone(worker.slot, id, why, now, effects);
+  if (slot.current == id) current_gone(worker.slot, worker, id, why, now, effects);
   return finish(now, std::move(effects));
 }
 
@@ -323,6 +325,11 @@ void GroupMachine::overdue(WorkerId id, Time now, Effects& effects) {
     promote(id, now, effects);
   } else if (worker.aborted) {
     kill(id, "it did not die of SIGABRT", effects);
+  } else if (worker.draining && !stopping_) {
+    // Its own deadline is for its connections: one that is here yet hangs.
+    abort_late(id,
+               fmt::format("it has not ended {} s after drain_timeout", kDrainGrace.count() / 1000),
+               now, effects);
   } else if (worker.draining) {
     kill(id, "it did not end in time", effects);
   } else {
@@ -330,7 +337,7 @@ void GroupMachine::overdue(WorkerId id, Time now, Effects& effects) {
     const std::string why = fmt::format("{} within start_timeout ({} ms)",
                                         starting ? "not ready" : "its probe was not answered",
                                         policy_.start_timeout.count());
-    if (starting) abort_start(id, why, now, effects);
+    if (starting) abort_late(id, why, now, effects);
     if (worker.role == Role::successor) candidate_failed(id, why, now, effects);
   }
 }

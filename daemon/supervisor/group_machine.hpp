@@ -15,7 +15,7 @@
 //   open            gone                   -                          RestartPolicy restarts
 //   open            hangs                  open, stalled              Lend, SIGABRT, later SIGKILL
 //   draining        gone                   -                          the next slot's step begins
-//   draining        its deadline           -                          Signal
+//   draining        its deadline           draining, aborted          SIGABRT, later SIGKILL
 //
 //   rollout         event                  next
 //   stepping        canary slots done      holding                    CanaryHold
@@ -174,7 +174,7 @@ struct WorkerView {
   bool draining = false;
   bool killed = false;           // SIGKILL was sent; its end is no surprise
   bool stalled = false;          // its loop stands still
-  bool aborted = false;          // SIGABRT was sent for that, or since it did not become ready
+  bool aborted = false;          // SIGABRT was sent: for that, or as it came or went too late
   bool has_state = false;        // to leave to a successor
   std::optional<Time> deadline;  // of the gate, or of the drain
   std::uint64_t cut = 0;
@@ -192,7 +192,8 @@ struct SlotView {
   bool recycling = false;
   // Stop-first: its old worker was told to go, the new one is still to start.
   bool emptied = false;
-  std::uint64_t cut = 0;  // by its last worker that drained before its successor started
+  // By its last worker that drained before its successor started, or died before that one served.
+  std::uint64_t cut = 0;
   std::optional<Time> next_try;
   std::uint64_t restarts = 0;
   RestartPolicy policy;
@@ -200,12 +201,12 @@ struct SlotView {
 
 class GroupMachine final {
  public:
-  // A worker told to drain that still runs this long after its deadline is killed.
+  // A worker told to drain that still runs this long after its deadline hangs.
   static constexpr milliseconds kDrainGrace{5'000};
-  // From SIGABRT to SIGKILL, for one that serves and for one that does not yet: a rollout that
-  // fails waits for the latter. Both leave a crash handler its two seconds.
+  // From SIGABRT to SIGKILL, for one that serves and for one that does not yet or not any more: a
+  // rollout waits for the latter. Both leave a crash handler its two seconds.
   static constexpr milliseconds kAbortGrace{5'000};
-  static constexpr milliseconds kStartAbortGrace{3'000};
+  static constexpr milliseconds kLateAbortGrace{3'000};
   // How long a sibling still accepts from the queue of a slot that was taken away: handshakes that
   // were under way end there. Also how long it is given to let go of the queue.
   static constexpr milliseconds kQueueLinger{1'000};
@@ -252,6 +253,7 @@ class GroupMachine final {
   Effects worker_stalled(WorkerId worker, bool end, Time now);
   // It turns again.
   Effects worker_moves(WorkerId worker, Time now);
+  // `cut`: connections that end with it, by the drain's deadline or by its death.
   Effects worker_drained(WorkerId worker, std::uint64_t cut, Time now);
 
   // The process ended, or could not be made. `why` is in words.
@@ -298,13 +300,13 @@ class GroupMachine final {
   void drain(WorkerId id, WorkerId successor, milliseconds timeout, Time now, Effects& effects);
   void dismiss(WorkerId id, WorkerId successor, const std::string& why, Time now, Effects& effects);
   void kill(WorkerId id, const std::string& why, Effects& effects);
-  void abort_start(WorkerId id, const std::string& why, Time now, Effects& effects);
+  void abort_late(WorkerId id, const std::string& why, Time now, Effects& effects);
   void candidate_failed(WorkerId id, const std::string& why, Time now, Effects& effects);
   void rollout_failed(std::optional<std::uint32_t> slot, const std::string& why, Time now,
                       Effects& effects);
   void abandon(SlotView& slot, const std::string& why, Effects& effects);
-  void current_gone(std::uint32_t slot, WorkerId id, const std::string& why, Time now,
-                    Effects& effects);
+  void current_gone(std::uint32_t slot, const WorkerView& worker, WorkerId id,
+                    const std::string& why, Time now, Effects& effects);
   void retiring_gone(std::uint32_t slot, const WorkerView& worker, Time now, Effects& effects);
   void refill(std::uint32_t slot, std::uint64_t cut, Time now, Effects& effects);
   void end_recycling(std::uint32_t slot, bool replaced, const std::string& text, std::uint64_t cut,

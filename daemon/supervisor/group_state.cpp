@@ -40,14 +40,22 @@ void Group::carry_out(const effect::Spawn& spawn) {
   waiting.release = spawn.release;
   waiting.patience = std::make_unique<boost::asio::steady_timer>(context_.io);
   waiting.patience->expires_after(GroupMachine::kStatePatience);
-  waiting.patience->async_wait([alive = alive_,
-                                worker = spawn.worker](const boost::system::error_code& error) {
-    if (error || *alive == nullptr) return;
-    (*alive)->stop_waiting(
-        worker, {},
-        fmt::format("no answer to save_state within {} ms", GroupMachine::kStatePatience.count()));
-  });
+  waiting.patience->async_wait(
+      [alive = alive_, worker = spawn.worker](const boost::system::error_code& error) {
+        if (error || *alive == nullptr) return;
+        (*alive)->stop_waiting(worker, {}, (*alive)->describe_patience_over(worker));
+      });
   predecessor->send(ask_for_state(spawn.worker));
+}
+
+std::string Group::describe_patience_over(WorkerId successor) {
+  const auto waiting = waiting_.find(successor);
+  const WorkerProcess* process =
+      waiting == waiting_.end() ? nullptr : find(waiting->second.predecessor);
+  const std::string where = process == nullptr ? "" : where_it_is(process->page());
+  return fmt::format("no answer from on_save_state within {} ms, which no key changes{}{}",
+                     GroupMachine::kStatePatience.count(), where,
+                     where.empty() ? "" : ", at most for hang_timeout");
 }
 
 void Group::carry_out(const effect::LeaveState& leave) {
@@ -67,15 +75,50 @@ os::Fd Group::what_was_left(std::uint32_t slot) {
     why_none = error.what();
   }
   left_.erase(left);
-  log(Level::warning, slot, 0, "starts empty: " + why_none);
+  lose_state(slot, why_none, 0);
   return {};
 }
 
 // It has ended. One that does not answer is killed when its time to drain is over.
-void Group::left_nothing(WorkerId worker, std::uint32_t slot) {
+void Group::left_nothing(WorkerId worker, std::uint32_t slot, const std::string& how_it_ended) {
   if (asked_to_leave_.erase(worker) == 0) return;
-  log(Level::warning, slot, 0,
-      "its successor starts empty: it has ended without an answer to save_state");
+  lose_state(slot, "it has ended without what on_save_state gives: " + how_it_ended, 0);
+}
+
+// Whoever is about to start in the slot has nothing to begin with. It is told at once, and in the
+// status once that one serves: one that fails to start may not have cost anything.
+void Group::lose_state(std::uint32_t slot, const std::string& why, WorkerId heir) {
+  control::RolloutEvent event;
+  event.kind = control::EventKind::message;
+  event.slot = slot;
+  event.text = "its successor starts empty: " + why;
+  log(Level::warning, slot, 0, event.text);
+  losing_[slot] = {why, heir};
+  emit(std::move(event));
+}
+
+void Group::began_to_serve(WorkerId worker, std::uint32_t slot) {
+  left_.erase(slot);
+  auto losing = losing_.extract(slot);
+  if (losing.empty() || (losing.mapped().heir != 0 && losing.mapped().heir != worker)) return;
+  lost_state_[slot] = {std::move(losing.mapped().why), worker};
+}
+
+// It was given a file, and could not read it; `why` is empty otherwise.
+void Group::took_no_state(WorkerId worker, const std::string& why) {
+  const WorkerView* view = machine_.find(worker);
+  if (view != nullptr && !why.empty()) lose_state(view->slot, why, worker);
+}
+
+void Group::forget_heir(WorkerId worker) {
+  std::erase_if(losing_, [worker](const auto& each) { return each.second.heir == worker; });
+}
+
+// The successor serves. The way back of a rollout brings nothing back.
+void Group::forget_loss(std::uint32_t slot, WorkerId successor) {
+  const auto lost = lost_state_.find(slot);
+  if (lost == lost_state_.end() || lost->second.heir == successor || machine_.going_back()) return;
+  lost_state_.erase(lost);
 }
 
 // The waiting successor starts, with the state or without. One that was given up meanwhile is known
@@ -87,7 +130,7 @@ void Group::stop_waiting(WorkerId successor, os::Fd state, const std::string& wh
   const Waiting waiting = std::move(found->second);
   waiting_.erase(found);
   if (!why_none.empty())
-    log(Level::warning, view->slot, 0, "its successor starts empty: " + why_none);
+    lose_state(view->slot, why_none, find(waiting.predecessor) == nullptr ? 0 : successor);
   start_process(successor, view->slot, waiting.release, std::move(state));
   apply(machine_.worker_started(successor, now()));
 }
@@ -104,7 +147,10 @@ void Group::stop_waiting_for(WorkerId predecessor) {
     if (left != left_.end() && left->second.by == predecessor) {
       stop_waiting(successor, what_was_left(view->slot), {});
     } else {
-      stop_waiting(successor, {}, "the worker before it has ended");
+      const auto died = view == nullptr ? deaths_.end() : deaths_.find(view->slot);
+      stop_waiting(successor, {},
+                   died == deaths_.end() ? "the worker before it has ended"
+                                         : "the worker before it died: " + died->second.words);
     }
   }
 }
@@ -130,8 +176,7 @@ void Group::on_state(WorkerId worker, Message& message) {
   // Else an answer that comes too late: its successor has started without it.
   if (message.number != 0) return;
   asked_to_leave_.erase(worker);
-  if (!why_none.empty())
-    log(Level::warning, view->slot, 0, "its successor starts empty: " + why_none);
+  if (!why_none.empty()) lose_state(view->slot, why_none, 0);
   if (file) left_.insert_or_assign(view->slot, Left{worker, std::move(file)});
 }
 

@@ -25,6 +25,11 @@ std::map<std::string, double> read_metrics(const telemetry::WorkerPage& page) {
 
 }  // namespace
 
+std::optional<std::string> Group::state_lost(std::uint32_t slot) const {
+  const auto lost = lost_state_.find(slot);
+  return lost == lost_state_.end() ? std::nullopt : std::optional(lost->second.why);
+}
+
 control::WorkerStatus Group::worker_status(WorkerId worker, const WorkerView& view) const {
   control::WorkerStatus status;
   const SlotView& slot = machine_.slots()[view.slot];
@@ -35,6 +40,7 @@ control::WorkerStatus Group::worker_status(WorkerId worker, const WorkerView& vi
                                                               : control::WorkerState::starting;
   status.restarts = slot.restarts;
   status.last_exit = last_exits_[view.slot];
+  status.state_lost = worker == slot.current ? state_lost(view.slot) : std::nullopt;
   const auto found = processes_.find(worker);
   if (found == processes_.end() || !found->second.process) return status;
   const WorkerProcess& process = *found->second.process;
@@ -66,6 +72,7 @@ control::WorkerStatus Group::absent_status(std::uint32_t index) const {
                                                 : control::WorkerState::backoff;
   status.restarts = slot.restarts;
   status.last_exit = last_exits_[index];
+  status.state_lost = state_lost(index);
   if (slot.next_try) {
     const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(*slot.next_try - now);
     status.next_try = std::max(wait, std::chrono::milliseconds(0));

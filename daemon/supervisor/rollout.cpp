@@ -18,6 +18,10 @@ using control::RolloutResult;
 
 namespace {
 
+std::string_view words_for(RolloutResult result) {
+  return result == RolloutResult::rolled_back ? "rolled back" : control::to_word(result);
+}
+
 std::string_view words_for(RolloutRequest::Kind kind) {
   switch (kind) {
     case RolloutRequest::Kind::rollback:
@@ -28,6 +32,12 @@ std::string_view words_for(RolloutRequest::Kind kind) {
       break;
   }
   return "reload";
+}
+
+// Empty: nobody, or none of the connections that were cut were its.
+std::string who_died(const RolloutEvent& event) {
+  if (!event.old_pid || !event.slot) return {};
+  return fmt::format("{}/{} (pid {}): {}", event.group, *event.slot, *event.old_pid, event.text);
 }
 
 }  // namespace
@@ -56,7 +66,7 @@ void Rollout::emit(RolloutEvent event) {
   if (!done_) return;
   event.rollout = id_;
   event.elapsed = elapsed();
-  if (event.cut && machine_) machine_->add_cut(*event.cut);
+  if (event.cut && machine_) machine_->add_cut(*event.cut, who_died(event));
   log_event(event);
   for (const auto& listener : listeners_) listener->send(event);
   history_.push_back(std::move(event));
@@ -69,8 +79,9 @@ void Rollout::log_event(const RolloutEvent& event) const {
       event.kind == EventKind::group_kept || event.kind == EventKind::group_added ||
       event.kind == EventKind::group_removed || event.kind == EventKind::rolled_back;
   if (!worth_a_line) return;
-  targets_.context.log.info("rollout {}: {} {}{}{}", id_, event.group, control::to_word(event.kind),
-                            event.text.empty() ? "" : ": ", event.text);
+  targets_.context.log.info("rollout {}: {} {}{}{}", id_, event.group,
+                            control::to_words(event.kind), event.text.empty() ? "" : ": ",
+                            event.text);
 }
 
 void Rollout::emit_text(EventKind kind, const std::string& group, const std::string& text) {
@@ -314,7 +325,9 @@ void Rollout::carry_out(const rollout_effect::End& end) { find(end.group)->stop(
 void Rollout::group_stopped(const std::string& group) {
   if (!done_ || !machine_) return;
   const bool reverting = machine_->state() == RolloutMachine::State::reverting;
-  if (const Group* ended = find(group)) machine_->add_cut(ended->cut_at_stop());
+  if (const Group* ended = find(group)) {
+    for (const CutAtStop& cut : ended->cut_at_stop()) machine_->add_cut(cut.count, cut.by);
+  }
   remove_group(group);
   if (reverting) {
     emit_text(EventKind::rolled_back, group, "it is gone again");
@@ -349,8 +362,8 @@ void Rollout::carry_out(const rollout_effect::Finish& done) {
 
 void Rollout::finish(RolloutResult result, const std::string& text) {
   if (!done_) return;
-  const std::string verdict = fmt::format("rollout {}: {} after {} ms: {}", id_,
-                                          control::to_word(result), elapsed().count(), text);
+  const std::string verdict = fmt::format("rollout {}: {} after {} ms: {}", id_, words_for(result),
+                                          elapsed().count(), text);
   if (result == RolloutResult::done) {
     targets_.context.log.info("{}", verdict);
   } else {

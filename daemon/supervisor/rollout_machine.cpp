@@ -1,6 +1,7 @@
 #include "supervisor/rollout_machine.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <utility>
@@ -13,6 +14,9 @@ using control::RolloutResult;
 namespace {
 
 bool has_new_code(Change change) { return change == Change::add || change == Change::roll; }
+std::string connections(std::uint64_t count) {
+  return count == 1 ? std::string("1 connection was") : fmt::format("{} connections were", count);
+}
 bool is_rolled(Change change) { return has_new_code(change) || change == Change::resize; }
 
 }  // namespace
@@ -138,10 +142,23 @@ RolloutEffects RolloutMachine::finish_well() {
   return finish(RolloutResult::partial, describe_cut());
 }
 
+void RolloutMachine::add_cut(std::uint64_t count, const std::string& by) {
+  cut_ += count;
+  if (count > 0 && !by.empty()) died_with_.emplace_back(count, by);
+}
+
 std::string RolloutMachine::describe_cut() const {
-  return fmt::format(
-      "{} cut while draining; see drain_timeout",
-      cut_ == 1 ? std::string("1 connection was") : fmt::format("{} connections were", cut_));
+  std::uint64_t by_deadline = cut_;
+  std::vector<std::string> parts;
+  for (const auto& [count, by] : died_with_) {
+    by_deadline -= count;
+    parts.push_back(fmt::format("{} cut: {}", connections(count), by));
+  }
+  if (by_deadline > 0) {
+    parts.insert(parts.begin(),
+                 fmt::format("{} cut while draining; see drain_timeout", connections(by_deadline)));
+  }
+  return fmt::format("{}", fmt::join(parts, "; "));
 }
 
 RolloutEffects RolloutMachine::recorded(const std::string& problem) {

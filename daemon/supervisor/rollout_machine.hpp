@@ -27,6 +27,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -117,8 +118,8 @@ class RolloutMachine final {
   RolloutEffects crash_looping(const std::string& group);
   // Whether what the group runs now is what this rollout has brought; not while it rolls.
   bool has_new_code_in(const std::string& group) const;
-  // Connections that were cut while draining.
-  void add_cut(std::uint64_t count) { cut_ += count; }
+  // Connections that were cut while draining; `by` names the worker that died with them, if any.
+  void add_cut(std::uint64_t count, const std::string& by = {});
   // Before the first group rolls it is refused; later the group that rolls is to be told to give
   // up, and its end comes by rolled().
   RolloutEffects abort(const std::string& why);
@@ -149,6 +150,7 @@ class RolloutMachine final {
   std::vector<std::string> ending_;
   std::string reason_;
   std::uint64_t cut_ = 0;
+  std::vector<std::pair<std::uint64_t, std::string>> died_with_;  // the part of that, by whom
   bool stuck_ = false;
 };
 

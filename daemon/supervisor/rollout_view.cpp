@@ -114,9 +114,9 @@ control::RolloutStatus Rollout::status() const {
     const RolloutEvent& last = history_.back();
     const std::string where =
         last.slot ? fmt::format("{}/{} ", last.group, *last.slot) : last.group + " ";
-    const std::string text =
-        fmt::format("{}{}{}{}", last.group.empty() ? "" : where, control::to_word(last.kind),
-                    last.text.empty() ? "" : ": ", last.text);
+    const std::string text = fmt::format(
+        "{}{}{}{}", last.group.empty() ? "" : where, control::to_words(last.kind),
+        last.text.empty() || control::to_words(last.kind).empty() ? "" : ": ", last.text);
     status.text = last.result ? last.text : text;
     status.result = last.result;
     if (last.result) status.elapsed = last.elapsed;

@@ -72,7 +72,7 @@ constexpr std::string_view to_string(Hook hook) {
                                                            "on_websocket_open",
                                                            "a watched descriptor",
                                                            "on_client_gone",
-                                                           "save_state",
+                                                           "on_save_state",
                                                            "on_worker_drain",
                                                            "on_datagram",
                                                            "a call of the bus",
@@ -163,7 +163,7 @@ struct WorkerPage {
   Counter connections;  // open now
   Counter accepted;
   Counter adopted;      // taken over from a predecessor
-  Counter handed_over;  // given to a successor
+  Counter handed_over;  // given up to a successor
   Counter refused;      // requests answered by the host itself with an error
   Counter failed;       // requests that ended in a 500, and messages that failed, by the plugin
   // Of the answers to the plugin's requests those with a status from 500 to 599, the host's 500 for
@@ -180,7 +180,9 @@ struct WorkerPage {
   Counter tls_failed;      // that were not, whatever the reason
   Counter datagrams_received;
   Counter datagrams_sent;
-  Counter uncompressed;  // answers that too many others at a time kept from being compressed
+  Counter uncompressed;      // answers that too many others at a time kept from being compressed
+  Counter unsent;            // of `handed_over`: not on their way to the successor yet
+  Counter most_connections;  // that it can hold: of limits.max_connections what descriptors allow
 
   static WorkerPage& create_in(std::span<std::byte> memory) {
     return *new (memory.data()) WorkerPage;

@@ -35,6 +35,7 @@ HandoverSender::HandoverSender(boost::asio::io_context& context, os::Fd socket,
 
 void HandoverSender::send(Handed connection) {
   queue_.push_back(std::move(connection));
+  count_unsent();
   if (is_lost_) {
     give_back();
   } else if (!waiting_) {
@@ -60,6 +61,7 @@ void HandoverSender::pump() {
     }
     untaken_.push_back(std::move(queue_.front()));
     queue_.pop_front();
+    count_unsent();
   }
 }
 
@@ -108,13 +110,20 @@ void HandoverSender::give_back() {
   is_lost_ = true;
   std::deque<Handed> left = std::exchange(untaken_, {});
   std::ranges::move(std::exchange(queue_, {}), std::back_inserter(left));
+  count_unsent();
   lost_(std::move(left));
 }
 
 std::size_t HandoverSender::cut() {
   // What was sent is the successor's to take, whether we live or not.
   untaken_.clear();
-  return std::exchange(queue_, {}).size();
+  const std::size_t unsent = std::exchange(queue_, {}).size();
+  count_unsent();
+  return unsent;
+}
+
+void HandoverSender::count_unsent() {
+  if (unsent_ != nullptr) unsent_->set(queue_.size());
 }
 
 HandoverReceiver::HandoverReceiver(boost::asio::io_context& context, os::Fd socket,

@@ -14,6 +14,7 @@
 
 #include "net/handed.hpp"
 #include "os/fd.hpp"
+#include "telemetry/worker_page.hpp"
 
 namespace appserver::worker {
 
@@ -30,6 +31,8 @@ class HandoverSender final {
   // Nothing waits to be sent or to be taken.
   bool empty() const { return queue_.empty() && untaken_.empty(); }
   void on_empty(std::function<void()> call) { on_empty_ = std::move(call); }
+  // Keeps in `counter`, which outlives it, how many wait to be sent: those end with the process.
+  void count_unsent_in(telemetry::Counter& counter) { unsent_ = &counter; }
   // Gives up; the number of connections that could not be sent, to be closed: the deadline has
   // come.
   std::size_t cut();
@@ -43,6 +46,7 @@ class HandoverSender final {
   void wait_for_word();
   bool read_words();
   void give_back();
+  void count_unsent();
 
   Descriptor socket_;
   boost::asio::steady_timer retry_;
@@ -50,6 +54,7 @@ class HandoverSender final {
   std::deque<Handed> untaken_;  // sent, oldest first
   std::function<void(std::deque<Handed>)> lost_;
   std::function<void()> on_empty_;
+  telemetry::Counter* unsent_ = nullptr;
   std::shared_ptr<const bool> alive_ =
       std::make_shared<const bool>(true);  // for handlers still queued
   bool waiting_ = false;

@@ -24,8 +24,7 @@ void LifecycleHost::inherit(const os::Fd& file) {
   try {
     inherited_ = channel::read_state_file(file.get());
   } catch (const std::exception& error) {
-    host_.log(APPSERVER_LOG_WARNING,
-              fmt::format("starts without its predecessor's state: {}", error.what()));
+    why_not_inherited_ = fmt::format("what it was left cannot be read: {}", error.what());
   }
 }
 
@@ -43,7 +42,7 @@ LifecycleHost::Saved LifecycleHost::save() {
   if (result != APPSERVER_OK) return {{}, host_.failure_of("on_save_state")};
   if (state.data.size > channel::kMaxState) {
     return {{},
-            fmt::format("save_state gave {} bytes, {} at most can go along", state.data.size,
+            fmt::format("on_save_state gave {} bytes, {} at most can go along", state.data.size,
                         channel::kMaxState)};
   }
   try {

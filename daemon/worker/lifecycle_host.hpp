@@ -32,8 +32,10 @@ class LifecycleHost final {
   void load(const appserver_plugin& plugin);
   bool saves_state() const { return plugin_ && plugin_->save_state != nullptr; }
 
-  // What the worker before left. A file that cannot be read is none; that is logged.
+  // What the worker before left. A file that cannot be read is none.
   void inherit(const os::Fd& file);
+  // Of that file; empty where it could be read, or there was none.
+  const std::string& why_not_inherited() const { return why_not_inherited_; }
   // on_worker_start is over: nobody can ask any more.
   void forget_inherited() { inherited_.reset(); }
 
@@ -47,6 +49,7 @@ class LifecycleHost final {
   PluginHost& host_;
   std::optional<appserver_lifecycle_plugin> plugin_;
   std::optional<channel::State> inherited_;
+  std::string why_not_inherited_;
 };
 
 const appserver_lifecycle_host& lifecycle_host_table();

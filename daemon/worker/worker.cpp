@@ -134,16 +134,11 @@ void Worker::start() {
     say(Kind::stopped);
     return;
   }
-  if (max_connections_ < boot_.group.limits.max_connections) {
-    log_.write(config::LogLevel::info,
-               fmt::format("serves at most {} connections instead of limits.max_connections ({}); "
-                           "raise rlimits.nofile",
-                           max_connections_, boot_.group.limits.max_connections));
-  }
+  page_.most_connections.set(max_connections_);
   host_.datagrams().start(datagrams_);
   host_.bus().start([this](std::uint64_t given) { say(Kind::want_bus, given); });
   host_.start(server_, streams_);
-  say(Kind::ready, host_.lifecycle().saves_state() ? 1 : 0);
+  say(Kind::ready, host_.lifecycle().saves_state() ? 1 : 0, host_.lifecycle().why_not_inherited());
   watch_termination();
   read_channel();
   tick();

@@ -58,6 +58,7 @@ void Worker::drain_to(os::Fd successor) {
         streams_.drain_politely();
         for (Handed& handed : left) go_on_with(std::move(handed));
       });
+  sender_->count_unsent_in(page_.unsent);
   sender_->on_empty([this] { check_drained(); });
   gate_.hand_over([this](Handed handed) { sender_->send(std::move(handed)); });
   server_.hand_over([this](Handed handed) { sender_->send(std::move(handed)); });

@@ -116,6 +116,20 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("what a group's workers can hold is said once, not by each") {
+  if (!can_open(1000)) return;
+  Site site(limited_group(3));
+  Daemon daemon(site);
+  const auto reload = daemon.ctl({"reload"});
+  INFO(reload.text());
+  REQUIRE(reload.exit.code == 0);
+  const std::string log = daemon.log();
+  INFO(log);
+  const std::string said = "serves at most " + std::to_string(kServed) + " connections";
+  REQUIRE(log.find(said) != std::string::npos);
+  REQUIRE(log.find(said) == log.rfind(said));
+}
+
 TEST_CASE(
     "a reload carries over all connections of a worker that is full while more of them wait") {
   if (!can_open(1000)) return;

@@ -31,6 +31,8 @@ TEST_CASE(
     INFO(finished.text());
     REQUIRE(finished.exit.code == 0);
     REQUIRE((finished.out + finished.err).find("gateway") != std::string::npos);
+    REQUIRE(daemon.log().find(": gateway kept: ") != std::string::npos);
+    REQUIRE(daemon.log().find("group_kept") == std::string::npos);
     REQUIRE(daemon.pids("gateway") == kept);
     REQUIRE(daemon.pids("api") != rolled);
     REQUIRE(client.get("/").body == "v1\n");

@@ -115,21 +115,21 @@ TEST_CASE("a build that was rolled back is tried again when it changes, or a per
   }
   const auto pids = daemon.pids();
   site.install(fixture("fails_at_start"));
-  wait_for_ends(daemon, "rolled_back after", 1);
+  wait_for_ends(daemon, "rolled back after", 1);
 
   // Another file that changes: the rollout looks, and leaves it alone.
   const auto looks = count_in(daemon.log(), ": done after");
   site.install(probe_v1(), "other");
   wait_for_ends(daemon, ": done after", looks + 1);
-  REQUIRE(count_in(daemon.log(), "rolled_back after") == 1);
+  REQUIRE(count_in(daemon.log(), "rolled back after") == 1);
   // The same content again, too.
   site.install(fixture("fails_at_start"));
   wait_for_ends(daemon, ": done after", looks + 2);
-  REQUIRE(count_in(daemon.log(), "rolled_back after") == 1);
+  REQUIRE(count_in(daemon.log(), "rolled back after") == 1);
   REQUIRE(contains(daemon.log(), "quarantined"));
 
   site.drop("probe.so", variant_of(fixture("fails_at_start"), "changed"));
-  wait_for_ends(daemon, "rolled_back after", 2);
+  wait_for_ends(daemon, "rolled back after", 2);
   const auto by_hand = daemon.ctl({"reload"});
   INFO(by_hand.text());
   REQUIRE(by_hand.exit.code == kRolledBack);
@@ -254,7 +254,7 @@ TEST_CASE("a build that fails and cannot be put in quarantine is tried once for 
   const auto* const broken = GENERATE("fails_self_check", "fails_at_start");
   INFO(broken);
   const bool starts = broken == std::string("fails_at_start");
-  const std::string ended = starts ? "rolled_back after" : "refused after";
+  const std::string ended = starts ? "rolled back after" : "refused after";
   WatchedSite site;
   Daemon daemon(site);
   wait_until_watching(daemon);

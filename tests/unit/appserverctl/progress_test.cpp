@@ -67,6 +67,20 @@ TEST_CASE("other events are lines above the bars") {
           "api  [####............] 1/4  FAILED pid 4713\n");
 }
 
+TEST_CASE("a replacement that cut connections, or whose old worker died, is a line") {
+  ProgressView view(80);
+  RolloutEvent event = step(EventKind::slot_replaced, "api", 1);
+  event.cut = 0;
+  REQUIRE(view.show(event) == "api  [####............] 1/4  replaced pid 4713\n");
+  event.cut = 2;
+  REQUIRE_THAT(view.show(event), Catch::Contains("api/0 replaced pid 4713 cut 2\n"));
+  event.cut = 0;
+  event.old_pid = 4700;
+  event.text = "SIGSEGV";
+  REQUIRE_THAT(view.show(event),
+               Catch::Contains("api/0 replaced pid 4700 -> 4713 cut 0: SIGSEGV\n"));
+}
+
 TEST_CASE("the bar of a group that is done stays, and the next group's comes below") {
   ProgressView view(80);
   view.show(step(EventKind::slot_ready, "api", 3));

@@ -54,7 +54,10 @@ TEST_CASE("a status is a line for the daemon and tables of groups and workers") 
       "hello/0  123  ready       7be2d44   41  3d02h  12.4M         3     2  141M         0  -\n"
       "hello/1    -  crash-loop  7be2d44   40      -      -         -     -     -         5  "
       "SIGSEGV in on_request, "
-      "build 7be2d44, next try in 8.5s, slot 0 accepts for it\n");
+      "build 7be2d44, next try in 8.5s, slot 0 accepts for it\n"
+      "\n"
+      "! hello/1 began without the state of the worker before it: on_save_state: the disk is "
+      "full\n");
 }
 
 TEST_CASE("a status tells of the rollout under way, and of what a person should know") {

@@ -133,9 +133,25 @@ TEST_CASE("the JSON of a status has the documented keys, with null where there i
   REQUIRE(ready.at("last_exit").is_null());
   REQUIRE(ready.at("next_try_seconds").is_null());
   REQUIRE(ready.at("lends_to").is_null());
+  REQUIRE(ready.at("state_lost").is_null());
+  REQUIRE(group.at("workers").at(1).at("state_lost").as_string() ==
+          "on_save_state: the disk is full");
   REQUIRE(ready.at("uptime_seconds").as_int64() == 74 * 3600);
   REQUIRE(group.at("workers").at(1).at("next_try_seconds").as_double() == Approx(8.5));
   REQUIRE(value.at("groups").at(1).at("build").is_null());
+}
+
+TEST_CASE("whole numbers are written as such, others to the digit") {
+  Status status = sample_status();
+  WorkerStatus& worker = status.groups[0].workers[0];
+  worker.metrics = {{"large", 1e300}, {"minus", -3}, {"none", 0}, {"part", 0.25}};
+  worker.next_try = std::chrono::milliseconds(0);
+  const json::value value = to_json(status);
+  const json::value& written = value.at("groups").at(0).at("workers").at(0);
+  REQUIRE(json::serialize(written.at("metrics")) ==
+          R"({"large":1E300,"minus":-3,"none":0,"part":2.5E-1})");
+  REQUIRE(json::serialize(written.at("next_try_seconds")) == "0");
+  REQUIRE(status_from_json(through_text(value)) == status);
 }
 
 TEST_CASE("a metric that is no finite number becomes null") {

@@ -66,6 +66,7 @@ inline Status sample_status() {
   fallen.last_exit = "SIGSEGV in on_request, build 7be2d44";
   fallen.next_try = std::chrono::milliseconds(8500);
   fallen.lends_to = 0;
+  fallen.state_lost = "on_save_state: the disk is full";
   GroupStatus group{
       .name = "hello", .listen = {"http://127.0.0.1:8080"}, .plugin = "/opt/plugins/hello.so"};
   group.count = 2;

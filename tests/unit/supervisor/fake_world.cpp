@@ -134,6 +134,7 @@ void FakeWorld::carry_out(const effect::Drain& drain) {
     }
   }
   worker.draining = true;
+  worker.drained_by = now_ + drain.timeout + GroupMachine::kDrainGrace;
   let_go(drain.worker);
   plan(drain.worker, chance(15) ? Will::nothing : Will::end, drain.timeout);
 }
@@ -146,8 +147,9 @@ void FakeWorld::carry_out(const effect::Signal& signal) {
   Worker& worker = workers_.at(signal.worker);
   expect(!worker.killed, "a worker is killed twice");
   if (signal.signal == SIGABRT) {
-    expect((worker.stalled || !worker.serves) && !worker.aborted,
-           "SIGABRT to a worker that turns, or a second time");
+    const bool late = worker.draining && now_ >= worker.drained_by;
+    expect((worker.stalled || !worker.serves || late) && !worker.aborted,
+           "SIGABRT to a worker that turns and is in time, or a second time");
     worker.aborted = true;
     worker.moves_at.reset();
     plan(signal.worker, random(3) == 0 ? Will::nothing : Will::end, kKillTime);

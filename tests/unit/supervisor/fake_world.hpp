@@ -74,6 +74,7 @@ class FakeWorld final {
     bool has_state = false;
     bool leaves_state = false;
     bool draining = false;
+    Time drained_by{};  // with what it is given beyond its timeout
     bool killed = false;
     bool doubted = false;
     bool stalled = false;

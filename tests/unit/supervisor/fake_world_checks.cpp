@@ -20,8 +20,8 @@ constexpr milliseconds kPatience{60'000};
 
 milliseconds FakeWorld::slot_time() const {
   return policy_.start_timeout + policy_.min_ready + policy_.drain_timeout +
-         GroupMachine::kDrainGrace + GroupMachine::kStartAbortGrace + GroupMachine::kStatePatience +
-         2 * kKillTime + RestartPolicy::kCap;
+         GroupMachine::kDrainGrace + 2 * GroupMachine::kLateAbortGrace +
+         GroupMachine::kStatePatience + 2 * kKillTime + RestartPolicy::kCap;
 }
 
 void FakeWorld::expect(bool kept, const std::string& promise) {

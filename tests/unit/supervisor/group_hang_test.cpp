@@ -124,6 +124,20 @@ TEST_CASE("a stop ends a worker that hangs in time") {
   CHECK(group.gone(1) == Lines{"stopped"});
 }
 
+TEST_CASE("a replaced worker that does not end dies of SIGABRT, then of SIGKILL") {
+  Driver group(group_of(1));
+  group.start_all();
+  group.roll(2, group_of(1));
+  group.ready(2);
+  const Lines aborted{"signal 6 w1: it has not ended 5 s after drain_timeout"};
+  CHECK(group.after(20s + GroupMachine::kDrainGrace) == aborted);
+  SECTION("of the first") { CHECK(group.gone(1) == Lines{"replaced s0 w2", "roll done"}); }
+  SECTION("of the second") {
+    CHECK(group.after(GroupMachine::kLateAbortGrace) ==
+          Lines{"signal 9 w1: it did not die of SIGABRT"});
+  }
+}
+
 TEST_CASE("a worker that hangs at its start dies of SIGABRT, then of SIGKILL, and is restarted") {
   Driver group(group_of(1));
   group.start(1);
@@ -131,10 +145,10 @@ TEST_CASE("a worker that hangs at its start dies of SIGABRT, then of SIGKILL, an
   CHECK(group.after(10s) == Lines{"signal 6 w1: " + why});
   INFO("what it says now comes too late");
   CHECK(group.ready(1) == kNothing);
-  CHECK(group.wait() == GroupMachine::kStartAbortGrace);
+  CHECK(group.wait() == GroupMachine::kLateAbortGrace);
   SECTION("SIGABRT is enough") {}
   SECTION("SIGABRT is not enough") {
-    CHECK(group.after(GroupMachine::kStartAbortGrace) ==
+    CHECK(group.after(GroupMachine::kLateAbortGrace) ==
           Lines{"signal 9 w1: it did not die of SIGABRT"});
   }
   CHECK(group.gone(1, "hang") == Lines{"restart s0 in 0ms"});
@@ -153,8 +167,8 @@ TEST_CASE(
   CHECK(group.machine.ready_count() == 1);
   SECTION("SIGABRT is enough") {}
   SECTION("SIGABRT is not enough") {
-    CHECK(group.wait() == GroupMachine::kStartAbortGrace);
-    CHECK(group.after(GroupMachine::kStartAbortGrace) ==
+    CHECK(group.wait() == GroupMachine::kLateAbortGrace);
+    CHECK(group.after(GroupMachine::kLateAbortGrace) ==
           Lines{"signal 9 w2: it did not die of SIGABRT"});
   }
   SECTION("the daemon stops: it gets no grace") {

@@ -112,3 +112,46 @@ TEST_CASE("a rollout given up while a successor waits for the state ends that su
   CHECK(group.started(2) == kNothing);
   CHECK(group.gone(2, "the rollout was given up") == Lines{"roll rolled_back: aborted by ann"});
 }
+
+TEST_CASE("connections of a worker that dies while its successor comes up are told as cut") {
+  Driver group(group_of(1));
+  start_with_state(group);
+  const auto dies = [&group] {
+    group.drained(1, 3);
+    group.gone(1, "SIGSEGV in on_save_state");
+    group.started(2);
+  };
+  SECTION("in a rollout") {
+    group.roll(2, group_of(1));
+    dies();
+    CHECK(group.ready(2) == Lines{"serve w2", "ready s0 w2", "replaced s0 w2, cut 3", "roll done"});
+  }
+  SECTION("in a rollout that goes back") {
+    group.roll(2, group_of(1));
+    dies();
+    group.gone(2, "exit 1");
+    CHECK(group.after(0s) == Lines{"spawn w3 s0 r1"});
+    CHECK(group.ready(3) ==
+          Lines{"serve w3", "replaced s0 w3, cut 3", "roll rolled_back: slot 0: exit 1"});
+  }
+  SECTION("in a recycling") {
+    group.recycle(1);
+    dies();
+    CHECK(group.ready(2) == Lines{"serve w2", "ready s0 w2", "recycled s0, cut 3"});
+  }
+}
+
+TEST_CASE("connections of a worker that dies when nobody replaces it are not a rollout's") {
+  Driver group(group_of(2));
+  start_with_state(group);
+  group.roll(2, group_of(2));
+  group.drained(2, 3);
+  group.gone(2, "SIGSEGV");
+  group.after(0s);
+  group.ready(4);
+  group.started(3);
+  group.ready(3);
+  group.gone(1, "exit 0");
+  group.ready(5);
+  CHECK(group.gone(4, "exit 0") == Lines{"replaced s1 w5", "roll done"});
+}

@@ -111,8 +111,8 @@ TEST_CASE("an old worker that must go first and does not is killed") {
   Driver group(group_of(1));
   group.start_all();
   group.roll(2, stop_first(1));
-  CHECK(group.after(25s) == Lines{"signal 9 w1: it did not end in time"});
-  CHECK(group.gone(1, "SIGKILL") == Lines{"spawn w2 s0 r2", "starting s0 w2"});
+  CHECK(group.after(25s) == Lines{"signal 6 w1: it has not ended 5 s after drain_timeout"});
+  CHECK(group.gone(1, "SIGABRT") == Lines{"spawn w2 s0 r2", "starting s0 w2"});
 }
 
 TEST_CASE("a stop while a slot is empty on purpose ends everybody") {

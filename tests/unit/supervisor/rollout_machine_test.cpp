@@ -301,6 +301,20 @@ TEST_CASE("a rollout that cut connections is never called done") {
     CHECK(rollout.committed() ==
           Lines{"partial: 5 connections were cut while draining; see drain_timeout"});
   }
+  SECTION("by a worker that died, which is named") {
+    rollout.machine.add_cut(2, "a/0 (pid 7): SIGSEGV");
+    rollout.rolled(Outcome::done);
+    CHECK(rollout.committed() == Lines{"partial: 2 connections were cut: a/0 (pid 7): SIGSEGV"});
+  }
+  SECTION("by one that died and by a deadline") {
+    rollout.machine.add_cut(1);
+    rollout.machine.add_cut(2, "a/0 (pid 7): SIGSEGV");
+    rollout.machine.add_cut(0, "a/1 (pid 8): SIGSEGV");
+    rollout.rolled(Outcome::done);
+    CHECK(rollout.committed() ==
+          Lines{"partial: 1 connection was cut while draining; see drain_timeout; 2 connections "
+                "were cut: a/0 (pid 7): SIGSEGV"});
+  }
   SECTION("on the way back they are told") {
     rollout.machine.add_cut(2);
     CHECK(rollout.rolled(Outcome::rolled_back, "slot 0: exit 1") ==

@@ -303,13 +303,18 @@ TEST_CASE("two thousand connections go through a receiver that takes them late, 
 
 TEST_CASE("cut gives up what waits and counts it") {
   Handing handing;
+  telemetry::Counter unsent;
+  handing.sender->count_unsent_in(unsent);
   std::vector<Pair> connections;
   for (int i = 0; i < 400; ++i) {
     connections.push_back(make_connection());
     handing.sender->send({std::move(connections.back().served), ""});
   }
+  const std::uint64_t waited = unsent.get();
   const std::size_t cut = handing.sender->cut();
   CHECK(cut > 0);
+  CHECK(waited == cut);
+  CHECK(unsent.get() == 0);
   CHECK(handing.sender->empty());
   CHECK(is_closed(connections.back().client));
   handing.sender.reset();

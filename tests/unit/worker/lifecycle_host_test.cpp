@@ -76,11 +76,11 @@ TEST_CASE("a worker that was left nothing finds nothing") {
   CHECK(result == APPSERVER_NOT_FOUND);
 }
 
-TEST_CASE("a file that is no state is none, and the log says why") {
+TEST_CASE("a file that is no state is none, and why is known") {
   Lifecycle worker;
   worker.plugin.lifecycle().inherit(os::make_shared_memfd("x", 100));
-  CHECK(worker.next_log().find("starts without its predecessor's state: a memory file that was "
-                               "passed in is not sealed") != std::string::npos);
+  CHECK(worker.plugin.lifecycle().why_not_inherited() ==
+        "what it was left cannot be read: a memory file that was passed in is not sealed");
   std::optional<std::int32_t> result;
   worker.on_start = [&] { result = worker.ask(); };
   worker.start();
@@ -106,7 +106,7 @@ TEST_CASE("a save_state that fails, gives nothing or too much leaves nothing") {
     worker.bytes.assign(APPSERVER_STATE_MAX + 1, 's');
     const auto saved = worker.plugin.lifecycle().save();
     CHECK_FALSE(saved.file);
-    CHECK(saved.failure == "save_state gave 16777217 bytes, 16777216 at most can go along");
+    CHECK(saved.failure == "on_save_state gave 16777217 bytes, 16777216 at most can go along");
   }
 }
 
