@@ -107,7 +107,8 @@ void Group::began_to_serve(WorkerId worker, std::uint32_t slot) {
 // It was given a file, and could not read it; `why` is empty otherwise.
 void Group::took_no_state(WorkerId worker, const std::string& why) {
   const WorkerView* view = machine_.find(worker);
-  if (view != nullptr && !why.empty()) lose_state(view->slot, why, worker);
+  if (view != nullptr && view->gate == Gate::starting && !why.empty())
+    lose_state(view->slot, why, worker);
 }
 
 void Group::forget_heir(WorkerId worker) {
