@@ -247,6 +247,8 @@ Outcome Session::write(std::string_view data, std::size_t& put) {
   put = 0;
   output_wants_input_ = false;
   if (failed_ || output_ended_ || output_broken_) return Outcome::failed;
+  // In the middle of a handshake message of the peer OpenSSL reads its rest first.
+  begin_step(kRecord);
   while (put < data.size()) {
     ERR_clear_error();
     errno = 0;
