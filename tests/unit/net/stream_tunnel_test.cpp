@@ -127,7 +127,7 @@ TEST_CASE(
   };
   REQUIRE(::setsockopt(tunnel.a.fd(), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) == 0);
   tunnel.a.end();
-  CHECK(tunnel.until([&] { return tunnel.script.ended.size() == 2; }));
+  REQUIRE(tunnel.until([&] { return tunnel.script.ended.size() == 2; }));
   CHECK(tunnel.script.ended.front().reason == APPSERVER_CLOSED_FAILURE);
   CHECK(tunnel.server.connections() == 0);
 }
