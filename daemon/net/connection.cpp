@@ -1,5 +1,7 @@
 #include "net/connection.hpp"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -18,6 +20,28 @@ namespace {
 
 // Of bytes that the kernel has taken already, before those that wait.
 constexpr std::size_t kMostSentKept = std::size_t{1} << 20;
+
+// A minute altogether: a kernel whose program still holds the socket answers, another one resets it
+// or is silent.
+constexpr int kSilenceBeforeProbes = 30;  // seconds
+constexpr int kProbeEvery = 10;           // seconds
+constexpr int kProbes = 3;
+
+// Where there is no TCP nothing needs to be asked: such a peer is seen to go.
+void ask_whether_alive(int socket) {
+  const int on = 1;
+  if (::setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) != 0) return;
+  ::setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &kSilenceBeforeProbes,
+               sizeof(kSilenceBeforeProbes));
+  ::setsockopt(socket, IPPROTO_TCP, TCP_KEEPINTVL, &kProbeEvery, sizeof(kProbeEvery));
+  ::setsockopt(socket, IPPROTO_TCP, TCP_KEEPCNT, &kProbes, sizeof(kProbes));
+}
+
+bool is_lost(int socket) {
+  pollfd look{socket, 0, 0};
+  return os::retry_on_interrupt([&] { return ::poll(&look, 1, 0); }) > 0 &&
+         (look.revents & (POLLERR | POLLHUP)) != 0;
+}
 
 }  // namespace
 
@@ -62,6 +86,18 @@ void Connection::wait_for_output() {
                        if (!closed_ && !error) on_writable();
                        settle();
                      });
+}
+
+void Connection::wait_for_loss() {
+  if (std::exchange(awaiting_loss_, true)) return;
+  ask_whether_alive(socket_.native_handle());
+  ++outstanding_;
+  socket_.async_wait(socket_.wait_error, [this](const boost::system::error_code& error) {
+    --outstanding_;
+    // Not urgent data, which nobody reads: that would be an event for ever.
+    if (!closed_ && !error && is_lost(socket_.native_handle())) on_lost();
+    settle();
+  });
 }
 
 tls::Outcome Connection::shake_hands() {

@@ -40,11 +40,17 @@ class Connection : protected TimerWheel::Entry {
 
   virtual void on_readable() = 0;
   virtual void on_writable() = 0;
+  // What wait_for_loss() has waited for.
+  virtual void on_lost() {}
   // The last thing that a handler does: the connection may go now.
   virtual void settle() = 0;
 
   void wait_for_input();
   void wait_for_output();
+  // Of one that has ended its input, and that nothing is sent to meanwhile: that it goes for good.
+  // The peer's kernel is asked every now and then, since a socket that was closed on both sides
+  // looks like one that still reads until something is sent.
+  void wait_for_loss();
 
   // Bytes may go: without TLS from the start.
   bool is_secured() const { return !tls_ || tls_->is_established(); }
@@ -117,6 +123,7 @@ class Connection : protected TimerWheel::Entry {
   std::uint32_t outstanding_ = 0;  // handlers that will still run
   bool reading_ = false;
   bool writing_ = false;
+  bool awaiting_loss_ = false;
   bool scheduled_ = false;
   bool closed_ = false;
   bool begun_ = false;

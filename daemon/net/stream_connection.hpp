@@ -63,6 +63,7 @@ class StreamConnection final : public Connection {
  private:
   void on_readable() override;
   void on_writable() override;
+  void on_lost() override;
   void on_timeout() override;
   void go_on_with_handshake();
   // Of the plugin; then the first turn.

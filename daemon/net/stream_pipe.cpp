@@ -47,9 +47,15 @@ bool StreamConnection::end_direction() {
   StreamConnection* const other = piped_to();
   if (!is_tunnel() || other->is_ending()) return false;
   input_ended_ = true;
+  // Nothing else would tell while the other end is silent.
+  wait_for_loss();
   other->ends_output_ = true;
   server_.table_.schedule(*other);
   return true;
+}
+
+void StreamConnection::on_lost() {
+  finish(APPSERVER_CLOSED_FAILURE, "the peer is gone, and took no answer");
 }
 
 void StreamConnection::end_tunnel_output() {

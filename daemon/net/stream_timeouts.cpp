@@ -76,8 +76,8 @@ bool StreamConnection::is_drained_when_silent() const {
   return politely_ && !paused_ && !is_tunnel();
 }
 
-// Whoever closes his end of a tunnel can no longer be seen to go: the other one's answer is not
-// waited for without an end. 0: for ever.
+// Whoever closes his end of a tunnel is seen to go by his kernel alone (wait_for_loss): the other
+// one's answer is not waited for without an end. 0: for ever.
 milliseconds StreamConnection::longest_silence() const {
   const milliseconds idle = server_.limits_.idle_timeout;
   if (!output_ended_ || input_ended_) return idle;

@@ -26,45 +26,61 @@ namespace {
 
 using namespace appserver;
 
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+// As CGI and its like name a field: many cannot tell "_" and "-".
+char folded(char c) { return c == '_' ? '-' : lower(c); }
+
 bool same(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, [](char x, char y) {
-    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-    return lower(x) == lower(y);
+  return std::ranges::equal(a, b, {}, lower, lower);
+}
+
+// RFC 9110, section 7.6.1: those of one connection, those that each side sets itself, and "Proxy",
+// which CGI would take for its own HTTP_PROXY.
+bool is_kept_back(std::string_view name) {
+  static constexpr std::array<std::string_view, 19> kNotPassed{"connection",
+                                                               "content-length",
+                                                               "date",
+                                                               "expect",
+                                                               "forwarded",
+                                                               "host",
+                                                               "keep-alive",
+                                                               "proxy",
+                                                               "proxy-authenticate",
+                                                               "proxy-authorization",
+                                                               "proxy-connection",
+                                                               "te",
+                                                               "trailer",
+                                                               "transfer-encoding",
+                                                               "upgrade",
+                                                               "x-forwarded-for",
+                                                               "x-forwarded-host",
+                                                               "x-forwarded-proto",
+                                                               "x-real-ip"};
+  return std::ranges::any_of(kNotPassed, [&](std::string_view each) {
+    return std::ranges::equal(each, name, {}, {}, folded);
   });
 }
 
-// RFC 9110, section 7.6.1: those of one connection, and those that each side sets itself.
-bool stays_here(std::string_view name, std::string_view connection) {
-  static constexpr std::array<std::string_view, 18> kNotPassed{"Connection",
-                                                               "Content-Length",
-                                                               "Date",
-                                                               "Expect",
-                                                               "Forwarded",
-                                                               "Host",
-                                                               "Keep-Alive",
-                                                               "Proxy-Authenticate",
-                                                               "Proxy-Authorization",
-                                                               "Proxy-Connection",
-                                                               "TE",
-                                                               "Trailer",
-                                                               "Transfer-Encoding",
-                                                               "Upgrade",
-                                                               "X-Forwarded-For",
-                                                               "X-Forwarded-Host",
-                                                               "X-Forwarded-Proto",
-                                                               "X-Real-IP"};
-  if (std::ranges::any_of(kNotPassed, [&](std::string_view each) { return same(each, name); }))
-    return true;
-  while (!connection.empty()) {
-    const std::size_t comma = std::min(connection.find(','), connection.size());
-    std::string_view named = connection.substr(0, comma);
-    connection.remove_prefix(std::min(comma + 1, connection.size()));
-    while (named.starts_with(' ') || named.starts_with('\t')) named.remove_prefix(1);
-    while (named.ends_with(' ') || named.ends_with('\t')) named.remove_suffix(1);
-    if (same(named, name)) return true;
+// What Connection names, all its fields being one list (RFC 9110, section 5.3).
+class Connections {
+ public:
+  void add(std::string_view value) { list_.append(value).append(","); }
+  bool name(std::string_view field) const {
+    std::string_view rest = list_;
+    while (!rest.empty()) {
+      const std::size_t comma = rest.find(',');
+      std::string_view named = rest.substr(0, comma);
+      rest.remove_prefix(comma + 1);
+      while (named.starts_with(' ') || named.starts_with('\t')) named.remove_prefix(1);
+      while (named.ends_with(' ') || named.ends_with('\t')) named.remove_suffix(1);
+      if (same(named, field)) return true;
+    }
+    return false;
   }
-  return false;
-}
+
+ private:
+  std::string list_;
+};
 
 // "192.0.2.1" of "192.0.2.1:5123".
 std::string_view without_port(std::string_view remote) {
@@ -150,11 +166,14 @@ class Proxy final : public Plugin {
     if (!request.query_string().empty()) passed.url += "?" + std::string(request.query_string());
     passed.body = request.body();
     passed.options = options_;
-    const std::string_view connection = request.header("Connection", "");
+    Connections connections;
+    for (const auto& [name, value] : request.headers()) {
+      if (same(name, "Connection")) connections.add(value);
+    }
     std::string came_from;
     for (const auto& [name, value] : request.headers()) {
       if (same(name, "X-Forwarded-For")) came_from += std::string(value) + ", ";
-      if (!stays_here(name, connection))
+      if (!is_kept_back(name) && !connections.name(name))
         passed.headers.push_back({std::string(name), std::string(value)});
     }
     came_from += without_port(request.remote());
@@ -167,10 +186,14 @@ class Proxy final : public Plugin {
   static void answer(Response& response, const HttpResponse& got, bool is_head) {
     if (got.status < 200 || got.status > 599)
       throw ResponseError("the upstream's status is " + std::to_string(got.status));
-    const std::string_view connection = got.header("Connection", "");
+    Connections connections;
+    for (const HttpField& field : got.headers) {
+      if (same(field.name, "Connection")) connections.add(field.value);
+    }
     response.status(static_cast<int>(got.status));
     for (const HttpField& field : got.headers) {
-      if (!stays_here(field.name, connection)) response.header(field.name, field.value);
+      if (!is_kept_back(field.name) && !connections.name(field.name))
+        response.header(field.name, field.value);
     }
     const std::string type(got.header("Content-Type", "application/octet-stream"));
     if (is_head) {

@@ -223,6 +223,45 @@ TEST_CASE("the proxy keeps back what is for one connection, and says from whom a
   CHECK(client.get("/late").status == 504);
 }
 
+TEST_CASE("no name that an upstream could take for one of the proxy's passes") {
+  Upstream upstream;
+  Site site(group("proxy", "upstream: 'http://" + upstream.authority() + "', timeout_ms: 5000"));
+  site.install(shipped_plugin("proxy"), "proxy");
+  Daemon daemon(site);
+  Connection client(daemon.address());
+  REQUIRE(client.send("GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded_For: 9.9.9.9\r\n"
+                      "x_real_ip: 9.9.9.9\r\nX_Forwarded_Proto: https\r\nContent_Length: 5\r\n"
+                      "Proxy: http://evil\r\nX_End: 1\r\n\r\n") == Outcome::ok);
+  CHECK(upstream.next_head() == "GET / HTTP/1.1\r\nHost: " + upstream.authority() +
+                                    "\r\nUser-Agent: appserverd\r\nX_End: 1\r\n"
+                                    "X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Host: x\r\n"
+                                    "X-Forwarded-Proto: http\r\n\r\n");
+  upstream.answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  CHECK(client.receive().body == "ok");
+}
+
+TEST_CASE("what any of several Connection fields names is of that connection, both ways") {
+  Upstream upstream;
+  Site site(group("proxy", "upstream: 'http://" + upstream.authority() + "', timeout_ms: 5000"));
+  site.install(shipped_plugin("proxy"), "proxy");
+  Daemon daemon(site);
+  Connection client(daemon.address());
+  REQUIRE(client.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\nX-One: 1\r\n"
+                      "Connection: ,\t x-one , X-Two\r\nX-Two: 2\r\nX-End: 3\r\n\r\n") ==
+          Outcome::ok);
+  const std::string head = upstream.next_head();
+  CHECK(head.find("X-One") == std::string::npos);
+  CHECK(head.find("X-Two") == std::string::npos);
+  CHECK(head.find("X-End: 3\r\n") != std::string::npos);
+  upstream.answer(
+      "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nConnection: X-One\r\nX-One: 1\r\n"
+      "X-End: 2\r\nContent-Length: 2\r\n\r\nok");
+  const Response got = client.receive();
+  CHECK(got.body == "ok");
+  CHECK(got.header("X-End") == "2");
+  CHECK(got.count("X-One") == 0);
+}
+
 TEST_CASE("the proxy behind another one says the client's address and not that one's") {
   Upstream upstream;
   Site site(

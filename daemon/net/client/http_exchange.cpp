@@ -11,6 +11,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/http.hpp>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -23,7 +24,8 @@ namespace http = boost::beast::http;
 using boost::system::error_code;
 using Parser = http::response_parser<http::string_body>;
 
-// Bounds the head, each line of a chunked body's framing, and what stands behind it.
+// Bounds the head, each line of a chunked body's framing, all its extensions together, and what
+// stands behind it.
 constexpr std::size_t kMaxHead = std::size_t{64} << 10;
 constexpr int kMostInterim = 16;  // answers of 1xx before the final one
 
@@ -113,6 +115,12 @@ Work<std::optional<Answer>> Reader::next_answer() {
   parser.header_limit(static_cast<std::uint32_t>(kMaxHead));
   parser.body_limit(max_body_);
   parser.skip(is_head_);
+  std::size_t extensions = 0;
+  auto count_extensions = [&extensions](std::uint64_t, std::string_view of_chunk, error_code&) {
+    extensions += of_chunk.size();
+    if (extensions > kMaxHead) bad_response("its chunk extensions are over 64 KiB");
+  };
+  parser.on_chunk_header(count_extensions);
   Answer answer;
   bool head_taken = false;
   while (!parser.is_done()) {

@@ -28,6 +28,8 @@ constexpr asio::use_awaitable_t<Executor> kAwait{};
 // However little time is left, an address is worth a try.
 constexpr std::chrono::milliseconds kLeastShare{100};
 constexpr std::size_t kMaxAddresses = 16;
+// What is written at once where the other side takes it as fast.
+constexpr std::size_t kMostWritten = std::size_t{256} << 10;
 
 // "Connection refused" as it stands in the middle of a line.
 std::string words(const error_code& error) {
@@ -147,7 +149,17 @@ Work<> Transport::secure(std::shared_ptr<const tls::ClientContext> context, std:
   }
 }
 
+Work<> Transport::yield() {
+  co_await asio::post(kAwait);
+  if (closed_) throw CallError(Failure::lost, "cancelled");
+}
+
 Work<> Transport::wait(bool for_input) {
+  if (for_input && tls_ && tls_->has_input()) {
+    // No event of the socket would tell.
+    co_await yield();
+    co_return;
+  }
   const auto [error] = co_await socket_.async_wait(
       for_input ? socket_.wait_read : socket_.wait_write, asio::as_tuple(kAwait));
   if (error) lost(error);
@@ -155,6 +167,9 @@ Work<> Transport::wait(bool for_input) {
 }
 
 Work<std::size_t> Transport::read_some(std::span<char> into) {
+  // One read a turn of the loop: a peer that is never silent must not keep the others waiting, nor
+  // the timer that is to end it.
+  if (std::exchange(has_read_, true)) co_await yield();
   for (;;) {
     if (closed_) throw CallError(Failure::lost, "cancelled");
     bool for_input = true;
@@ -181,31 +196,38 @@ bool Transport::has_come() {
 }
 
 Work<> Transport::write(std::string_view data, Turns turns) {
+  std::size_t left_of_turn = kMostWritten;
   while (!data.empty()) {
-    if (turns == Turns::reader_first && !closed_ && has_come()) co_await asio::post(kAwait);
+    if (left_of_turn == 0 || (turns == Turns::reader_first && !closed_ && has_come())) {
+      co_await asio::post(kAwait);
+      left_of_turn = kMostWritten;
+    }
     if (closed_) throw CallError(Failure::lost, "cancelled");
+    const std::string_view piece = data.substr(0, left_of_turn);
     bool for_input = false;
+    bool taken = true;
     std::size_t put = 0;
     if (tls_) {
-      const tls::Outcome outcome = tls_->write(data, put);
+      const tls::Outcome outcome = tls_->write(piece, put);
       if (outcome == tls::Outcome::failed || outcome == tls::Outcome::ended)
         throw CallError(Failure::lost, tls_->why());
-      data.remove_prefix(put);
-      if (outcome == tls::Outcome::done) continue;
+      taken = outcome == tls::Outcome::done;
       for_input = outcome == tls::Outcome::wants_input;
     } else {
       const ssize_t sent = os::retry_on_interrupt([&] {
-        return ::send(socket_.native_handle(), data.data(), data.size(),
+        return ::send(socket_.native_handle(), piece.data(), piece.size(),
                       MSG_NOSIGNAL | MSG_DONTWAIT);
       });
-      if (sent >= 0) {
-        data.remove_prefix(static_cast<std::size_t>(sent));
-        continue;
-      }
-      if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS)
+      if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS)
         lost({errno, boost::system::system_category()});
+      taken = sent >= 0;
+      if (taken) put = static_cast<std::size_t>(sent);
     }
+    data.remove_prefix(put);
+    left_of_turn -= put;
+    if (taken) continue;
     co_await wait(for_input);
+    left_of_turn = kMostWritten;
   }
 }
 
@@ -218,9 +240,20 @@ bool Transport::is_quiet() {
 
 void Transport::watch(std::function<void()> changed) {
   watching_ = std::make_shared<bool>(true);
+  wait_for_change(watching_, std::move(changed));
+}
+
+void Transport::wait_for_change(std::shared_ptr<bool> watching, std::function<void()> changed) {
   socket_.async_wait(socket_.wait_read,
-                     [watching = watching_, changed = std::move(changed)](const error_code& error) {
-                       if (error != asio::error::operation_aborted && *watching) changed();
+                     [this, watching = std::move(watching),
+                      changed = std::move(changed)](const error_code& error) mutable {
+                       if (error == asio::error::operation_aborted || !*watching) return;
+                       if (is_quiet()) {
+                         // An event of before, whose bytes are read already.
+                         wait_for_change(std::move(watching), std::move(changed));
+                       } else {
+                         changed();
+                       }
                      });
 }
 

@@ -46,7 +46,8 @@ class Transport final {
   // Throws CallError where the certificate is not good, or not for `host`.
   Work<> secure(std::shared_ptr<const tls::ClientContext> context, std::string host);
 
-  // 0: the regular end. Throws CallError.
+  // 0: the regular end. However much has come, the loop's others have their turn between two reads.
+  // Throws CallError.
   Work<std::size_t> read_some(std::span<char> into);
   // All of it. Throws CallError. Others may read meanwhile; `reader_first`: what has come is read
   // before more is written, since a write that fails may take it along.
@@ -71,13 +72,16 @@ class Transport final {
  private:
   Work<std::string> try_address(const Endpoint& address, Clock::duration share);
   Work<> wait(bool for_input);
+  Work<> yield();
   bool has_come();
+  void wait_for_change(std::shared_ptr<bool> watching, std::function<void()> changed);
 
   boost::asio::io_context& context_;
   boost::asio::basic_stream_socket<boost::asio::generic::stream_protocol, Executor> socket_;
   boost::asio::ip::basic_resolver<boost::asio::ip::tcp, Executor> resolver_;
   std::unique_ptr<tls::Session> tls_;
   std::shared_ptr<bool> watching_;  // of the watch that goes on
+  bool has_read_ = false;           // in the turn at hand, or an earlier one
   bool closed_ = false;
 };
 

@@ -42,6 +42,10 @@ SslContext make_context(const SSL_METHOD* method, int min_version) {
   // buffers.
   SSL_CTX_set_mode(raw, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                             SSL_MODE_RELEASE_BUFFERS);
+  // A call ends with what is no data: the loop's other connections have their turn.
+  SSL_CTX_clear_mode(raw, SSL_MODE_AUTO_RETRY);
+  // What comes before the handshake is done may be sent again by anybody.
+  require(SSL_CTX_set_max_early_data(raw, 0) == 1, "SSL_CTX_set_max_early_data");
   // One recv(2) for a record instead of two.
   SSL_CTX_set_read_ahead(raw, 1);
   // Sessions are resumed by tickets alone: nothing is kept here.

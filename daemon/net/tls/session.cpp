@@ -25,6 +25,9 @@ bool is_address(const std::string& host) {
          ::inet_pton(AF_INET6, host.c_str(), parsed.data()) == 1;
 }
 
+// Beyond what is asked for: TLS's own bytes of a record, and the end of one that began before.
+constexpr std::size_t kRecord = std::size_t{16} << 10;
+
 int clamp(std::size_t size) { return static_cast<int>(std::min<std::size_t>(size, INT_MAX)); }
 
 std::string subject_of(X509* certificate) {
@@ -55,6 +58,41 @@ Session::Session(SSL_CTX* context, int socket) {
   if (!ssl_ || SSL_set_app_data(ssl_.get(), this) != 1 || SSL_set_fd(ssl_.get(), socket) != 1) {
     throw_error("a TLS session cannot begin");
   }
+  SSL_set_msg_callback(ssl_.get(), on_message);
+  SSL_set_msg_callback_arg(ssl_.get(), this);
+  BIO* const bio = SSL_get_rbio(ssl_.get());
+  BIO_set_callback_arg(bio, static_cast<char*>(static_cast<void*>(this)));
+  BIO_set_callback_ex(bio, on_bio);
+}
+
+void Session::on_message(int is_sent, int, int type, const void*, std::size_t, SSL*, void* self) {
+  if (is_sent != 0 || (type != SSL3_RT_HANDSHAKE && type != SSL3_RT_ALERT)) return;
+  ++static_cast<Session*>(self)->asides_;
+}
+
+// OpenSSL goes on within one call while what comes is no data, and where a part of a record is left
+// in its buffer also without SSL_MODE_AUTO_RETRY. It ends where the socket says that nothing is
+// there, which is said here instead of it.
+long Session::on_bio(BIO* bio, int operation, const char*, std::size_t, int, long, int result,
+                     std::size_t* processed) {
+  if (operation == BIO_CB_READ) {
+    const auto* const self =
+        static_cast<const Session*>(static_cast<const void*>(BIO_get_callback_arg(bio)));
+    if (self->bytes_left_ > 0 && !self->had_many_asides()) return result;
+    BIO_clear_retry_flags(bio);
+    BIO_set_retry_read(bio);
+    return -1;
+  }
+  if (operation == (BIO_CB_READ | BIO_CB_RETURN) && result > 0 && processed != nullptr) {
+    auto* const self = static_cast<Session*>(static_cast<void*>(BIO_get_callback_arg(bio)));
+    self->bytes_left_ -= std::min(self->bytes_left_, *processed);
+  }
+  return result;
+}
+
+void Session::begin_step(std::size_t bytes) {
+  asides_before_step_ = asides_;
+  bytes_left_ = bytes;
 }
 
 std::unique_ptr<Session> Session::accept(std::shared_ptr<const ServerContext> context, int socket,
@@ -104,6 +142,13 @@ Outcome Session::fail() {
   return Outcome::failed;
 }
 
+Outcome Session::fail_of_asides() {
+  why_ = fmt::format("the peer sent more than {} messages of TLS in a row without any data",
+                     kMostAside);
+  ERR_clear_error();
+  return fail();
+}
+
 // `errno` is still that of the call.
 Outcome Session::outcome_of(int result, Way way) {
   const int error = errno;
@@ -147,14 +192,17 @@ Outcome Session::handshake() {
   if (failed_) return Outcome::failed;
   ERR_clear_error();
   errno = 0;
+  begin_step(2 * kRecord);
   const Outcome outcome = outcome_of(SSL_do_handshake(ssl_.get()), Way::in);
   input_wants_output_ = outcome == Outcome::wants_output;
+  if (outcome != Outcome::failed && asides_ > kMostAside) return fail_of_asides();
   if (outcome == Outcome::ended) {
     why_ = "the peer ended the connection in the handshake";
     return fail();
   }
   if (outcome == Outcome::done) {
     established_ = true;
+    asides_at_data_ = asides_;
     // The client's first bytes may have come with the end of its handshake.
     more_ = SSL_has_pending(ssl_.get()) == 1;
   }
@@ -166,14 +214,20 @@ Outcome Session::read(std::span<char> into, std::size_t& got) {
   more_ = false;
   if (failed_) return fail();
   auto outcome = Outcome::done;
+  begin_step(into.size() + kRecord);
   while (got < into.size()) {
     ERR_clear_error();
     errno = 0;
     const int read = SSL_read(ssl_.get(), into.data() + got, clamp(into.size() - got));
+    if (asides_ - asides_at_data_ > kMostAside) {
+      outcome = fail_of_asides();
+      break;
+    }
     if (read > 0) {
+      asides_at_data_ = asides_;
       got += static_cast<std::size_t>(read);
       // Without this look the end of what is there would cost a recv(2).
-      if (SSL_has_pending(ssl_.get()) == 0) break;
+      if (SSL_has_pending(ssl_.get()) == 0 || had_many_asides()) break;
       continue;
     }
     outcome = outcome_of(read, Way::in);
@@ -181,15 +235,20 @@ Outcome Session::read(std::span<char> into, std::size_t& got) {
   }
   input_wants_output_ = outcome == Outcome::wants_output;
   const bool over = outcome == Outcome::ended || outcome == Outcome::failed;
-  if (got == 0) return outcome;
-  more_ = over || (outcome == Outcome::done && SSL_has_pending(ssl_.get()) == 1);
-  return Outcome::done;
+  // Where OpenSSL has got on it may do so again with what it holds; where it has not, that is a
+  // part of a record, and its rest comes from the socket.
+  const bool got_on = outcome == Outcome::done ||
+                      (outcome == Outcome::wants_input && asides_ != asides_before_step_);
+  more_ = over || (got_on && SSL_has_pending(ssl_.get()) == 1);
+  return got == 0 ? outcome : Outcome::done;
 }
 
 Outcome Session::write(std::string_view data, std::size_t& put) {
   put = 0;
   output_wants_input_ = false;
   if (failed_ || output_ended_ || output_broken_) return Outcome::failed;
+  // In the middle of a handshake message of the peer OpenSSL reads its rest first.
+  begin_step(kRecord);
   while (put < data.size()) {
     ERR_clear_error();
     errno = 0;

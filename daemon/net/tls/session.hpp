@@ -4,6 +4,7 @@
 #include <appserver/abi/tls.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -45,11 +46,16 @@ class Session final {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
+  // Messages of TLS itself that a peer may send in a row without a byte of data: handshake messages
+  // (key updates, tickets, attempts to renegotiate) and alerts. One that sends more has failed.
+  static constexpr std::uint64_t kMostAside = 32;
+
   bool is_established() const { return established_; }
   // Until `done`; read() and write() only after that.
   Outcome handshake();
 
-  // As much as there is and fits. `got` is 0 unless `done`.
+  // As much as there is and fits, but no more than a bounded number of messages of TLS itself: what
+  // is left then is there for the next one. `got` is 0 unless `done`.
   Outcome read(std::span<char> into, std::size_t& got);
   // A read would give something, or the end, though the socket may have nothing: it must not be
   // waited for.
@@ -84,6 +90,14 @@ class Session final {
   enum class Way { in, out };
   Outcome outcome_of(int result, Way way);
   Outcome fail();
+  Outcome fail_of_asides();
+
+  // One step of handshake() or read() begins: what OpenSSL may take from the socket in it.
+  void begin_step(std::size_t bytes);
+  bool had_many_asides() const { return asides_ - asides_before_step_ >= kMostAside; }
+  static void on_message(int is_sent, int, int type, const void*, std::size_t, SSL*, void* self);
+  static long on_bio(BIO* bio, int operation, const char*, std::size_t, int, long, int result,
+                     std::size_t* processed);
 
   std::shared_ptr<const void> context_;
   Ssl ssl_;
@@ -91,6 +105,10 @@ class Session final {
   std::string why_;
   std::optional<Facts> facts_;
   appserver_tls_info info_{};  // views of facts_
+  std::uint64_t asides_ = 0;   // messages that came and were no data
+  std::uint64_t asides_at_data_ = 0;
+  std::uint64_t asides_before_step_ = 0;
+  std::size_t bytes_left_ = 0;  // that OpenSSL may still ask the socket for in this step
   bool established_ = false;
   bool failed_ = false;
   bool said_goodbye_ = false;

@@ -260,6 +260,41 @@ TEST_CASE("a head of an answer is bounded") {
   CHECK(failure(calling.get(server.url())) == Failure::response);
 }
 
+TEST_CASE("the chunk extensions of an answer are bounded in their sum") {
+  std::string answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+  const int chunks = GENERATE(60, 70);
+  for (int i = 0; i < chunks; ++i) answer += "1;" + std::string(1'000, 'x') + "\r\ny\r\n";
+  ScriptedServer server(answers_and_ends(answer + "0\r\n\r\n"));
+  Calling calling;
+  const CallResult result = calling.get(server.url());
+  if (chunks == 60) {
+    CHECK(told(result) == "200 " + std::string(60, 'y'));
+  } else {
+    CHECK(failure(result) == Failure::response);
+    CHECK_THAT(told(result), Contains("its chunk extensions are over 64 KiB"));
+  }
+}
+
+TEST_CASE("an answer that never ends and brings nothing is over at its time") {
+  ScriptedServer server([](ScriptedServer& self) {
+    Accepted client = self.accept();
+    client.request();
+    client.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    std::string chunks;
+    for (int i = 0; i < 10'000; ++i) chunks += "1\r\ny\r\n";
+    // Until the client ends it, which a server that never waits for it sees by its send alone.
+    while (client.send(chunks)) continue;
+    self.note("ended");
+  });
+  Calling calling;
+  HttpRequest request;
+  request.url = server.url();
+  request.options.max_body = std::size_t{1} << 40;
+  request.options.timeout = std::chrono::milliseconds(300);
+  CHECK(failure(calling.call(request)) == Failure::timeout);
+  CHECK(soon([&] { return server.notes().size() == 1; }));
+}
+
 TEST_CASE("what cannot be a request is told, and nothing is sent") {
   const std::string url = GENERATE(as<std::string>{}, "ftp://host/", "http:///x", "/x", "",
                                    "http://user:secret@host/", "http://host:99999/",

@@ -83,18 +83,20 @@ class Accepted final {
     return std::exchange(unread_, {});
   }
 
-  void send(std::string_view data) {
+  // False: the peer takes no more.
+  bool send(std::string_view data) {
     while (!data.empty()) {
       std::size_t put = 0;
       if (tls_) {
-        if (tls_->write(data, put) != net::tls::Outcome::done) return;
+        if (tls_->write(data, put) != net::tls::Outcome::done) return false;
       } else {
         const ssize_t sent = ::send(socket_.get(), data.data(), data.size(), MSG_NOSIGNAL);
-        if (sent <= 0) return;
+        if (sent <= 0) return false;
         put = static_cast<std::size_t>(sent);
       }
       data.remove_prefix(put);
     }
+    return true;
   }
 
   // The same without reading what it sends.

@@ -102,6 +102,24 @@ TEST_CASE("a tunnel with one direction left ends when nothing comes from there a
   CHECK(tunnel.until([&] { return tunnel.script.ended.size() == 2; }));
 }
 
+TEST_CASE(
+    "an end of a tunnel that has sent all and is reset then ends both, though nobody speaks") {
+  Tunnel tunnel;
+  tunnel.a.send("all");
+  REQUIRE(::shutdown(tunnel.a.fd(), SHUT_WR) == 0);
+  REQUIRE(tunnel.closes(tunnel.b));
+  CHECK(tunnel.b.received == "all");
+  CHECK(tunnel.script.ended.empty());
+  const struct ::linger reset {
+    1, 0
+  };
+  REQUIRE(::setsockopt(tunnel.a.fd(), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) == 0);
+  tunnel.a.end();
+  REQUIRE(tunnel.until([&] { return tunnel.script.ended.size() == 2; }));
+  CHECK(tunnel.script.ended.front().reason == APPSERVER_CLOSED_FAILURE);
+  CHECK(tunnel.server.connections() == 0);
+}
+
 TEST_CASE("each direction of a tunnel ends by itself") {
   Tunnel tunnel;
   tunnel.a.send("the question");
