@@ -109,7 +109,7 @@ struct WorkerStatus {
   std::uint64_t tls_failed = 0;                         // handshakes, and those cut off
   std::uint64_t datagrams_received = 0;
   std::uint64_t datagrams_sent = 0;
-  std::uint64_t datagrams_dropped = 0;      // in either direction, for want of room
+  std::uint64_t datagrams_dropped = 0;      // in either direction: for want of room, or forged
   std::map<std::string, double> metrics{};  // the plugin's own; finite
   friend bool operator==(const WorkerStatus&, const WorkerStatus&) = default;
 };
