@@ -45,6 +45,8 @@ class Connection : protected TimerWheel::Entry {
 
   void wait_for_input();
   void wait_for_output();
+  // The kernel would take nothing when it was last tried.
+  bool awaits_output() const { return writing_; }
 
   // Bytes may go: without TLS from the start.
   bool is_secured() const { return !tls_ || tls_->is_established(); }
