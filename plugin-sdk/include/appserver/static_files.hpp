@@ -43,15 +43,12 @@ class FileTransfer {
   FileTransfer(Worker& worker, Stream stream, FileHandle file, ByteRange range) noexcept
       : worker_(&worker), stream_(std::move(stream)), file_(std::move(file)), left_(range) {}
 
-  // As much as the client takes, up to a bound so that others have their turn; a timer goes on.
+  // A piece at a time, so that others have their turn; a timer goes on.
   static void run(FileTransfer transfer) {
-    constexpr int kPiecesATurn = 4;
-    for (int i = 0; i < kPiecesATurn && transfer.left_.size > 0; ++i) {
-      const Write result = transfer.write_piece();
-      if (result == Write::kGone) return;
-      if (result == Write::kFull) return wait(std::move(transfer));
-      transfer.pause_ = kShortest;
-    }
+    const Write result = transfer.write_piece();
+    if (result == Write::kGone) return;
+    if (result == Write::kFull) return wait(std::move(transfer));
+    transfer.pause_ = kShortest;
     if (transfer.left_.size == 0) {
       transfer.stream_.finish();
     } else {
