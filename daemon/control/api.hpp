@@ -109,7 +109,7 @@ struct WorkerStatus {
   std::uint64_t tls_failed = 0;                         // handshakes, and those cut off
   std::uint64_t datagrams_received = 0;
   std::uint64_t datagrams_sent = 0;
-  std::uint64_t datagrams_dropped = 0;      // in either direction, for want of room
+  std::uint64_t datagrams_dropped = 0;      // in either direction: for want of room, or forged
   std::map<std::string, double> metrics{};  // the plugin's own; finite
   // Why the slot has not what its worker before knew; until a reload or a drain of it goes well.
   std::optional<std::string> state_lost{};

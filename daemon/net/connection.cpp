@@ -18,9 +18,6 @@
 namespace appserver::net {
 namespace {
 
-// Of bytes that the kernel has taken already, before those that wait.
-constexpr std::size_t kMostSentKept = std::size_t{1} << 20;
-
 // A minute altogether: a kernel whose program still holds the socket answers, another one resets it
 // or is silent.
 constexpr int kSilenceBeforeProbes = 30;  // seconds
@@ -224,9 +221,9 @@ bool Connection::flush(std::string_view more) {
     // A connection at rest holds no buffer.
     std::string().swap(output_);
     output_sent_ = 0;
-  } else if (output_sent_ > kMostSentKept) {
-    output_.erase(0, output_sent_);
-    output_sent_ = 0;
+  } else if (output_sent_ >= pending_output()) {
+    // What the kernel has taken costs no more room than what waits.
+    output_ = output_.substr(std::exchange(output_sent_, 0));
   }
   return true;
 }

@@ -51,6 +51,8 @@ class Connection : protected TimerWheel::Entry {
   // The peer's kernel is asked every now and then, since a socket that was closed on both sides
   // looks like one that still reads until something is sent.
   void wait_for_loss();
+  // The kernel would take nothing when it was last tried.
+  bool awaits_output() const { return writing_; }
 
   // Bytes may go: without TLS from the start.
   bool is_secured() const { return !tls_ || tls_->is_established(); }

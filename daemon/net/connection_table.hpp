@@ -79,6 +79,15 @@ class ConnectionTable final {
   // The same of one that will do a piece of work: one such turn each, as far as budget() allows,
   // and then the loop looks at its events.
   void schedule_work(Item& item) { add_to(work_, item); }
+  // Of one that has begun something and holds memory for it: before all others.
+  void schedule_begun_work(Item& item) {
+    if (item.is_scheduled()) return;
+    item.set_scheduled(true);
+    work_.push_front(&item);
+    post();
+  }
+  // Some wait to do a piece of work: others are to wait behind them.
+  bool has_work() const { return !work_.empty(); }
 
   TurnBudget& budget() { return budget_; }
 

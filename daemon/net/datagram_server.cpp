@@ -29,7 +29,7 @@ std::uint32_t DatagramServer::listener_number(const std::string& text, const os:
   const auto known = std::ranges::find(listeners_, text, &Listener::text);
   if (known != listeners_.end())
     return static_cast<std::uint32_t>(std::distance(listeners_.begin(), known));
-  listeners_.push_back({text, socket.duplicate()});
+  listeners_.push_back({text, socket.duplicate(), OwnAddress(socket.get())});
   return static_cast<std::uint32_t>(listeners_.size() - 1);
 }
 
@@ -68,6 +68,16 @@ void DatagramServer::tick() {
                       lost));
     }
   }
+  if (forged_ == 0) return;
+  complain_(
+      fmt::format("{} datagrams were dropped: they said that they come from an address that "
+                  "this worker listens at, which somebody has forged",
+                  std::exchange(forged_, 0)));
+}
+
+bool DatagramServer::is_own(const DatagramPeer& peer) const {
+  return std::ranges::any_of(listeners_,
+                             [&](const Listener& listener) { return listener.own.is(peer); });
 }
 
 void DatagramServer::deliver(const appserver_datagram& datagram) {
@@ -88,6 +98,7 @@ std::int32_t DatagramServer::send(const appserver_udp_peer& to, std::string_view
   const auto peer = DatagramPeer::read(to);
   if (!peer || peer->listener >= listeners_.size() || data.size() > kLongest)
     return APPSERVER_INVALID;
+  if (is_own(*peer)) return APPSERVER_INVALID;
   DatagramHeader header(*peer);
   iovec part{const_cast<char*>(data.data()), data.size()};  // NOLINT: sendmsg(2) only reads it
   header.message().msg_iov = &part;

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "net/own_address.hpp"
 #include "os/fd.hpp"
 #include "telemetry/worker_page.hpp"
 
@@ -47,7 +48,8 @@ class DatagramServer final {
 
   // A bound, non-blocking socket of a slot, not read from until start(). `listener` is its address
   // as the configuration has it. Answers to what came in at an address leave by the first socket
-  // that was added for it, which is kept open for them until the end.
+  // that was added for it, which is kept open for them until the end. What says that it comes from
+  // an address of these listeners is dropped: an echo of it would go round for ever.
   void add(std::uint32_t slot, os::Fd socket, const std::string& listener);
   void start(std::uint32_t slot);
   // Reads no more from the slot's sockets; with `empty_queue`, only once what lies in them now is
@@ -55,7 +57,7 @@ class DatagramServer final {
   void stop(std::uint32_t slot, bool empty_queue);
   void stop_all(bool empty_queue);
 
-  // To be called each TimerWheel::kTick: looks at what the kernel had to drop.
+  // To be called each TimerWheel::kTick: tells what had to be dropped.
   void tick();
 
   // Answers that are still to come; a drain waits for them.
@@ -73,10 +75,13 @@ class DatagramServer final {
   struct Listener {
     std::string text;
     os::Fd sender;
+    OwnAddress own;
   };
 
   std::uint32_t listener_number(const std::string& text, const os::Fd& socket);
   void deliver(const appserver_datagram& datagram);
+  // Whether it says that it comes from a listener of this worker, or would go to one.
+  bool is_own(const DatagramPeer& peer) const;
 
   boost::asio::io_context& context_;
   std::size_t max_message_;
@@ -88,6 +93,7 @@ class DatagramServer final {
   std::vector<char> buffer_;  // from the first socket on; one for all, since each turn empties it
   std::map<std::uint32_t, std::vector<std::unique_ptr<DatagramSocket>>> sockets_;
   std::size_t held_ = 0;
+  std::uint64_t forged_ = 0;  // since the last tick
 };
 
 }  // namespace appserver::net

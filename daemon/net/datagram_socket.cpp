@@ -88,6 +88,11 @@ DatagramSocket::Batch DatagramSocket::read_batch() {
   for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
     const mmsghdr& message = slots.messages[i];
     const DatagramPeer peer = DatagramPeer::of(listener_, message.msg_hdr);
+    if (server_.is_own(peer)) {
+      server_.page_.datagrams_lost.add();
+      ++server_.forged_;
+      continue;
+    }
     const std::string remote = peer.remote_text();
     const std::string& listener = server_.listeners_[listener_].text;
     appserver_datagram datagram{};

@@ -55,13 +55,33 @@ std::int32_t HttpConnection::start(const appserver_http_response& response,
 
 std::int32_t HttpConnection::write(std::string_view piece) {
   if (!streaming_) return APPSERVER_INVALID;
-  const std::size_t corked = in_turn_ ? server_.cork_.size() : 0;
-  if (unsent() + corked >= HttpServer::kMaxPendingOutput) return APPSERVER_LIMIT;
-  return append_piece(piece);
+  if (is_full()) return APPSERVER_LIMIT;
+  if (broken_) return APPSERVER_GONE;
+  return piece.empty() ? APPSERVER_OK : append_piece(piece);
 }
 
 std::int32_t HttpConnection::write_promised(std::string_view piece) {
-  return streaming_ ? append_piece(piece) : APPSERVER_INVALID;
+  const std::int32_t result = streaming_ ? append_piece(piece) : APPSERVER_INVALID;
+  // Whoever promises looks at unsent() next.
+  static_cast<void>(is_full());
+  return result;
+}
+
+bool HttpConnection::is_full() {
+  const auto waits = [this] {
+    return unsent() + (in_turn_ ? server_.cork_.size() : 0) >= HttpServer::kMostStreamed;
+  };
+  if (!waits()) return false;
+  // While the kernel's buffer is full an event will tell.
+  if (!awaits_output() && !broken_) send_now();
+  return waits() && !broken_;
+}
+
+// A plugin may write for long before its turn ends.
+void HttpConnection::send_now() {
+  broken_ = in_turn_ ? !flush(server_.cork_) : !flush({});
+  if (in_turn_) server_.cork_.clear();
+  if (!in_turn_) server_.table_.schedule(*this);
 }
 
 std::int32_t HttpConnection::append_piece(std::string_view piece) {

@@ -113,7 +113,7 @@ void HttpConnection::append_coded(std::string_view coded) {
 
 void HttpConnection::compress_waiting() {
   const std::size_t corked = in_turn_ ? server_.cork_.size() : 0;
-  if (!coder_ || pending_output() + corked >= HttpServer::kMaxPendingOutput) return;
+  if (!coder_ || pending_output() + corked >= HttpServer::kMostStreamed) return;
   if (!coder_->has_work() || !server_.table_.budget().allows_more()) return;
   std::string& compressed = server_.compressed_;
   compressed.clear();

@@ -176,7 +176,7 @@ void HttpConnection::flush_turn() {
   if (is_closed()) return;
   // Of an aborted one the answers before it are whole: they go out as far as the kernel takes them
   // at once.
-  if (!flush(server_.cork_) || aborted_) close();
+  if (broken_ || !flush(server_.cork_) || aborted_) close();
 }
 
 void HttpConnection::next_wait() {

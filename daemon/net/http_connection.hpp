@@ -65,6 +65,9 @@ class HttpConnection final : public Connection {
   // As the answer is written: a drain may have begun since the request came.
   const http::AnswerTo& current_answer_to();
   std::int32_t append_piece(std::string_view piece);
+  // Of a streamed answer more waits than may, though the kernel was given what it takes.
+  bool is_full();
+  void send_now();
   // `streamed`: in pieces, `length` being what was announced.
   http::Coding coding_for(const appserver_http_response& response,
                           std::optional<std::uint64_t> length, bool streamed) const;
@@ -120,6 +123,7 @@ class HttpConnection final : public Connection {
   bool lingering_ = false;
   bool refused_ = false;
   bool aborted_ = false;
+  bool broken_ = false;     // the kernel refused what was sent in the midst of a turn
   bool told_gone_ = false;  // of the exchange
 };
 

@@ -58,9 +58,11 @@ class HttpConnection;
 // All members on the loop's thread.
 class HttpServer final {
  public:
-  // Bytes of answers waiting for a slow client before a connection takes no further request and
-  // `write` says LIMIT.
+  // Bytes of answers waiting for a slow client before a connection takes no further request.
   static constexpr std::size_t kMaxPendingOutput = std::size_t{1} << 20;
+  // The same of a streamed answer, beyond what the kernel has taken, before `write` says LIMIT:
+  // what a client costs that does not read, together with the last piece.
+  static constexpr std::size_t kMostStreamed = std::size_t{128} << 10;
   // How long a connection that we end may still deliver what the client has sent, so that the
   // answer is not lost to a reset.
   static constexpr milliseconds kLinger{1'000};
@@ -130,6 +132,7 @@ class HttpServer final {
   std::int32_t defer(appserver_exchange exchange);
   std::int32_t start(appserver_exchange exchange, const appserver_http_response& response,
                      std::int64_t content_length);
+  // An empty piece tells whether there is room for another one.
   std::int32_t write(appserver_exchange exchange, std::string_view piece);
   // Never LIMIT: for pieces that were promised room by unsent().
   std::int32_t write_promised(appserver_exchange exchange, std::string_view piece);

@@ -70,8 +70,12 @@ void StreamConnection::welcome(bool adopted, const std::string& state) {
 
 void StreamConnection::run_scheduled() {
   if (!is_closed()) {
+    const bool reads = std::exchange(reads_in_turn_, false);
+    in_own_turn_ = std::exchange(waits_for_turn_, false);
     server_.cork_.clear();
     turn({});
+    if (reads && !is_closed() && !lingering_ && !waits_for_turn_) read();
+    in_own_turn_ = false;
   }
   settle();
 }
@@ -80,6 +84,8 @@ void StreamConnection::run_scheduled() {
 void StreamConnection::turn(std::span<char> data) {
   in_turn_ = true;
   answered_ = false;
+  if (websocket_ && !websocket_->outbox.empty() && may_work())
+    websocket_->append_waiting(server_.cork_, server_.table_.budget());
   if (input_.empty()) {
     process(data);
     input_.assign(data.data(), data.size());
@@ -211,7 +217,8 @@ void StreamConnection::refuse(const Cut& found) {
 }
 
 std::size_t StreamConnection::unsent() const {
-  return pending_output() + (in_turn_ ? server_.cork_.size() : 0);
+  return pending_output() + (in_turn_ ? server_.cork_.size() : 0) +
+         (websocket_ ? websocket_->outbox.size() : 0);
 }
 
 std::int32_t StreamConnection::send(std::uint32_t kind, std::string_view message) {
@@ -220,7 +227,9 @@ std::int32_t StreamConnection::send(std::uint32_t kind, std::string_view message
   if (kind > APPSERVER_MESSAGE_TEXT) return APPSERVER_INVALID;
   std::string& out = in_turn_ ? server_.cork_ : output();
   if (websocket_) {
-    if (!websocket_->append_message(out, kind == APPSERVER_MESSAGE_TEXT, message))
+    const bool works = websocket_->works_on(message) && may_work();
+    TurnBudget* const budget = works ? &server_.table_.budget() : nullptr;
+    if (!websocket_->append_message(out, kind == APPSERVER_MESSAGE_TEXT, message, budget))
       return APPSERVER_INVALID;
     websocket_->message_at = server_.now();
   } else if (stream::can_append(listener_->framing, message, server_.limits_.max_message)) {
@@ -274,7 +283,7 @@ void StreamConnection::describe(appserver_connection_info& info) {
 void StreamConnection::check_buffer() {
   if (!full_) return;
   if (known_ && !std::exchange(said_full_, true)) handler().on_buffer_full(id_);
-  if (is_closed() || pending_output() > server_.limits_.send_buffer / 4) return;
+  if (is_closed() || unsent() > server_.limits_.send_buffer / 4) return;
   full_ = said_full_ = false;
   if (StreamConnection* const source = server_.find(piped_from_)) server_.table_.schedule(*source);
   if (known_) handler().on_buffer_drain(id_);
@@ -296,11 +305,14 @@ void StreamConnection::next_wait() {
   }
   if (pending_output() > 0) wait_for_output();
   end_tunnel_output();
-  if (close_when_sent_) {
-    if (pending_output() == 0) {
-      linger();
-      return;
-    }
+  if (close_when_sent_ && !has_unsent()) {
+    linger();
+    return;
+  }
+  if (has_own_work()) {
+    schedule_work();
+  } else if (close_when_sent_) {
+    // As the kernel takes what waits.
   } else if (awaits_close()) {
     wait_for_input();
   } else if (may_deliver()) {
@@ -323,6 +335,17 @@ void StreamConnection::on_readable() {
     discard_input();
     return;
   }
+  if (waits_for_turn_ && is_scheduled()) return;
+  if (websocket_ && websocket_->deflate != nullptr && (may_deliver() || awaits_close()) &&
+      !may_work()) {
+    reads_in_turn_ = true;
+    schedule_work();
+    return;
+  }
+  read();
+}
+
+void StreamConnection::read() {
   // A wait from before: what has come is read when its turn is.
   if (!may_deliver() && !awaits_close()) return;
   auto& scratch = server_.scratch_;

@@ -35,6 +35,9 @@ class StreamConnection final : public Connection {
   }
   bool is_websocket() const { return websocket_ != nullptr; }
   bool is_outbound() const { return opener_ != nullptr; }
+  bool has_unsent() const {
+    return pending_output() > 0 || (websocket_ && !websocket_->outbox.empty());
+  }
 
   std::int32_t send(std::uint32_t kind, std::string_view message);
   // What a WebSocket's peer is told, and may be (websocket::may_close_with).
@@ -62,6 +65,7 @@ class StreamConnection final : public Connection {
 
  private:
   void on_readable() override;
+  void read();
   void on_writable() override;
   void on_lost() override;
   void on_timeout() override;
@@ -104,6 +108,11 @@ class StreamConnection final : public Connection {
   void complain_of_proxy_header();
 
   // Of a WebSocket:
+  // Whether compressed messages may be worked on in the turn at hand.
+  bool may_work();
+  // Messages are inflated or compressed in part, or wait for it, and no peer is waited for.
+  bool has_own_work() const;
+  void schedule_work();
   void process_frames(std::span<char>& data);
   void handle(const websocket::Event& event);
   void answer_ping(std::string_view payload);
@@ -142,6 +151,9 @@ class StreamConnection final : public Connection {
   bool timing_message_ = false;  // the wheel holds the limit of the handshake or message at hand
   bool timing_close_ = false;    // ... of the peer's answer to our close frame
   bool answered_ = false;        // something was sent in the turn at hand
+  bool waits_for_turn_ = false;  // with what has come, to have time for compressed messages
+  bool reads_in_turn_ = false;   // ... and for what the kernel has
+  bool in_own_turn_ = false;     // that was waited for
   bool politely_ = false;
   bool stays_ = false;  // the handler did not let it go
   // Of a tunnel:

@@ -41,6 +41,7 @@ void StreamConnection::move_or_stay() {
 
 bool StreamConnection::move_to_successor() {
   if (stays_ || is_ending() || !at_boundary()) return false;
+  if (websocket_ && !websocket_->outbox.empty()) return false;
   const bool bound_here = tls() != nullptr || pipe_to_ != 0 || piped_from_ != 0;
   auto state = bound_here ? std::nullopt : handler().on_handover(id_);
   if (!state || is_ending()) {
@@ -87,7 +88,7 @@ void StreamConnection::say_farewell() {
 }
 
 bool StreamConnection::begin_cut() {
-  const bool has_unsent = pending_output() > 0;
+  const bool has_unsent = this->has_unsent();
   is_part_ = !output_ended_ && !lingering_ && (has_unsent || server_.find(piped_from_) != nullptr);
   if (is_closed() || aborted_ || lingering_) return false;
   // An outbound end of a tunnel is its client's.

@@ -135,7 +135,7 @@ void StreamServer::drain_politely() {
 bool StreamServer::outbound_have_unsent() {
   bool unsent = false;
   table_.each([&unsent](const StreamConnection& connection) {
-    unsent = unsent || (connection.is_outbound() && connection.pending_output() > 0);
+    unsent = unsent || (connection.is_outbound() && connection.has_unsent());
   });
   return unsent;
 }

@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "net/connection_table.hpp"
@@ -84,6 +85,10 @@ class StreamServer final {
   static constexpr milliseconds kCloseTimeout{5'000};
   // For the next byte of the open direction of a tunnel whose other one has ended.
   static constexpr milliseconds kHalfClosed{300'000};
+  // Of a compressed message, inflated at a time. What is more goes on while the loop's turn is not
+  // spent (TurnBudget), and then in turns of the connection's own, as does what is to be compressed
+  // (websocket/outbox.hpp).
+  static constexpr std::size_t kInflated = std::size_t{64} << 10;
 
   StreamServer(boost::asio::io_context& context, const StreamLimits& limits, StreamHandler& handler,
                telemetry::WorkerPage& page);
@@ -151,6 +156,9 @@ class StreamServer final {
   void* context(appserver_connection connection);
   std::int32_t info(appserver_connection connection, appserver_connection_info& info);
   std::int32_t pipe(appserver_connection from, appserver_connection to);
+
+  // In place of the processor's time, for tests.
+  void measure_work_by(TurnBudget::Clock clock) { table_.budget().measure_by(std::move(clock)); }
 
  private:
   friend class StreamConnection;

@@ -21,9 +21,15 @@ void StreamConnection::set_timeout() {
     if (std::exchange(timing_output_, true)) return;
     timing_message_ = timing_close_ = false;
     server_.wheel_.set(*this, limits.send_timeout);
+  } else if (websocket_ && !websocket_->outbox.empty()) {
+    timing_message_ = timing_close_ = false;
+    server_.wheel_.clear(*this);
   } else if (awaits_close()) {
     if (std::exchange(timing_close_, true)) return;
     server_.wheel_.set(*this, StreamServer::kCloseTimeout);
+  } else if (has_own_work()) {
+    timing_message_ = false;
+    server_.wheel_.clear(*this);
   } else if (has_message_under_way()) {
     if (std::exchange(timing_message_, true)) return;
     received_before_ = received_;

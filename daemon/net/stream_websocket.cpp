@@ -41,9 +41,40 @@ bool StreamConnection::at_boundary() const {
   return !websocket_ || websocket_->reader.at_boundary();
 }
 
+// Behind those that wait already.
+bool StreamConnection::may_work() {
+  auto& table = server_.table_;
+  return (in_own_turn_ || !table.has_work()) && table.budget().allows_more();
+}
+
+bool StreamConnection::has_own_work() const {
+  if (!websocket_) return false;
+  const bool reads = may_deliver() || awaits_close();
+  return !websocket_->outbox.empty() || (reads && (waits_for_turn_ || websocket_->is_inflating()));
+}
+
+void StreamConnection::schedule_work() {
+  waits_for_turn_ = true;
+  const websocket::Session& session = *websocket_;
+  const bool has_begun = session.is_inflating() || session.outbox.has_begun() ||
+                         (answered_ && !session.outbox.empty());
+  if (has_begun) {
+    server_.table_.schedule_begun_work(*this);
+  } else {
+    server_.table_.schedule_work(*this);
+  }
+}
+
 void StreamConnection::process_frames(std::span<char>& data) {
-  while (!data.empty() && (may_deliver() || awaits_close())) {
-    const Event event = websocket_->reader.next(data);
+  websocket::MessageReader& reader = websocket_->reader;
+  while ((reader.is_inflating() || !data.empty()) && (may_deliver() || awaits_close())) {
+    if (websocket_->deflate != nullptr && !may_work()) {
+      waits_for_turn_ = true;
+      return;
+    }
+    const Event event = reader.is_inflating() ? reader.go_on(StreamServer::kInflated)
+                                              : reader.next(data, StreamServer::kInflated);
+    if (reader.has_inflated()) server_.table_.budget().worked();
     if (event.kind == Event::Kind::incomplete) {
       seen_ = data.size();
       return;
@@ -75,6 +106,7 @@ void StreamConnection::handle(const Event& event) {
       peer_closes(event);
       break;
     case Event::Kind::fragment:
+    case Event::Kind::unfinished:
     case Event::Kind::pong:
     case Event::Kind::incomplete:
     case Event::Kind::failed:
@@ -131,7 +163,7 @@ void StreamConnection::start_closing(std::uint16_t code, std::string_view reason
 bool StreamConnection::may_close_now() {
   if (!websocket_ || !politely_ || is_ending() || server_.now() < websocket_->close_at)
     return false;
-  const bool under_way = seen_ > 0 || !at_boundary() || pending_output() > 0;
+  const bool under_way = seen_ > 0 || !at_boundary() || has_unsent();
   return !under_way && (paused_ || (input_.empty() && !has_unread_input()));
 }
 

@@ -171,7 +171,7 @@ struct WorkerPage {
   Counter server_errors;
   Counter log_dropped;
   Counter datagrams_unsent;  // that the kernel had no room for
-  Counter datagrams_lost;    // that came while a socket's queue was full
+  Counter datagrams_lost;    // that came while a socket's queue was full, or from the own address
   LatencyHistogram latency;  // from a whole request to the end of its answer, queued for the client
   CrashNote crash;
   std::array<Metric, kMetrics> metrics;

@@ -153,8 +153,7 @@ std::int32_t PluginHost::start_elsewhere(appserver_exchange exchange,
 }
 
 std::int32_t PluginHost::write(appserver_exchange exchange, std::string_view piece) {
-  if (piece.empty()) return alive(exchange);
-  if (!on_loop()) return write_elsewhere(exchange, piece);
+  if (!on_loop()) return piece.empty() ? alive(exchange) : write_elsewhere(exchange, piece);
   if (server_ == nullptr) return APPSERVER_GONE;
   const std::int32_t result = server_->write(exchange, piece);
   if (result != APPSERVER_OK) return result;
@@ -172,7 +171,7 @@ std::int32_t PluginHost::write_elsewhere(appserver_exchange exchange, std::strin
   if (found == open_.end()) return APPSERVER_GONE;
   Open& open = found->second;
   if (!open.started || (open.left && piece.size() > *open.left)) return APPSERVER_INVALID;
-  if (open.waiting + open.unsent >= net::HttpServer::kMaxPendingOutput) {
+  if (open.waiting + open.unsent >= net::HttpServer::kMostStreamed) {
     // What the client has taken since is known to the loop alone: the next try will know, too.
     if (!open.being_looked_at &&
         queue(0, [this, exchange] { arrived(exchange, 0); }) == APPSERVER_OK) {

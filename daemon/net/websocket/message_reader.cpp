@@ -34,7 +34,8 @@ bool MessageReader::fits(const FrameHead& head) const {
   return head.length <= most && before <= most - static_cast<std::size_t>(head.length);
 }
 
-Event MessageReader::next(std::span<char> data) {
+Event MessageReader::next(std::span<char> data, std::size_t most) {
+  has_inflated_ = false;
   FrameHead head;
   std::size_t head_size = 0;
   switch (parse_head({data.data(), data.size()}, head, head_size, sender_)) {
@@ -64,7 +65,7 @@ Event MessageReader::next(std::span<char> data) {
   const auto payload = data.subspan(head_size, static_cast<std::size_t>(head.length));
   if (sender_ == Side::client) unmask(payload, head.mask);
   const std::string_view text(payload.data(), payload.size());
-  Event event = control_frame ? control(head, text) : data_frame(head, text);
+  Event event = control_frame ? control(head, text) : data_frame(head, text, most);
   event.size = head_size + payload.size();
   return event;
 }
@@ -103,7 +104,7 @@ Event MessageReader::close(std::string_view payload) const {
   return {Kind::close, 0, false, code, payload};
 }
 
-Event MessageReader::data_frame(const FrameHead& head, std::string_view payload) {
+Event MessageReader::data_frame(const FrameHead& head, std::string_view payload, std::size_t most) {
   if (!in_message_) {
     is_text_ = head.opcode == Opcode::text;
     compressed_ = head.compressed;
@@ -120,30 +121,49 @@ Event MessageReader::data_frame(const FrameHead& head, std::string_view payload)
   }
   if (!std::exchange(in_message_, false)) {
     std::string().swap(fragments_);
-    return whole_message(payload);
+    return whole_message(payload, most);
   }
   fragments_.append(payload);
-  whole_ = std::exchange(fragments_, {});
-  return whole_message(whole_);
+  packed_ = std::exchange(fragments_, {});
+  if (compressed_) return whole_message(packed_, most);
+  whole_ = std::exchange(packed_, {});
+  return whole_message(whole_, most);
 }
 
-Event MessageReader::whole_message(std::string_view payload) {
+Event MessageReader::whole_message(std::string_view payload, std::size_t most) {
   if (!compressed_) {
     if (is_text_ && !utf8_.is_whole())
       return failed(kInvalidPayload, "a text that ends within a character");
     return {Kind::message, 0, is_text_, 0, payload};
   }
-  std::string message;
-  switch (deflate_->decompress(payload, max_message_, message)) {
-    case Deflate::Result::malformed:
-      return failed(kInvalidPayload, "a compressed message that cannot be decompressed");
-    case Deflate::Result::too_long:
-      return failed(kTooBig, "a message over limits.max_message");
-    case Deflate::Result::whole:
-      break;
-  }
-  whole_ = std::move(message);
-  if (is_text_ && !is_utf8(whole_)) return failed(kInvalidPayload, "a text that is not UTF-8");
+  inflater_ = deflate_->lend_inflater();
+  whole_.clear();
+  utf8_.reset();
+  const Event event = inflate(payload, most);
+  // What is taken of the data goes away.
+  if (event.kind == Kind::unfinished && packed_.empty()) packed_ = payload;
+  return event;
+}
+
+Event MessageReader::go_on(std::size_t most) { return inflate(packed_, most); }
+
+Event MessageReader::inflate(std::string_view payload, std::size_t most) {
+  has_inflated_ = true;
+  const std::size_t before = whole_.size();
+  const Inflater::Result result = inflater_->run(payload, max_message_, most, whole_);
+  const bool is_bad_text = is_text_ && result != Inflater::Result::malformed &&
+                           result != Inflater::Result::too_long &&
+                           !utf8_.add(std::string_view(whole_).substr(before));
+  if (result == Inflater::Result::unfinished && !is_bad_text)
+    return {Kind::unfinished, 0, is_text_, 0, {}};
+  deflate_->give_back(std::move(inflater_));
+  std::string().swap(packed_);
+  if (result == Inflater::Result::malformed)
+    return failed(kInvalidPayload, "a compressed message that cannot be decompressed");
+  if (result == Inflater::Result::too_long)
+    return failed(kTooBig, "a message over limits.max_message");
+  if (is_bad_text || (is_text_ && !utf8_.is_whole()))
+    return failed(kInvalidPayload, "a text that is not UTF-8");
   return {Kind::message, 0, is_text_, 0, whole_};
 }
 

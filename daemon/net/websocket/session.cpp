@@ -7,17 +7,16 @@
 
 namespace appserver::net::websocket {
 
-bool Session::append_message(std::string& out, bool is_text, std::string_view message) const {
+bool Session::append_message(std::string& out, bool is_text, std::string_view message,
+                             TurnBudget* budget) {
   if (message.size() > max_message || (is_text && !is_utf8(message))) return false;
   const Opcode opcode = is_text ? Opcode::text : Opcode::binary;
-  if (deflate != nullptr && message.size() >= kLeastCompressed) {
-    const std::string_view shorter = deflate->compress(message);
-    if (shorter.size() < message.size()) {
-      append_frame(out, opcode, shorter, true, side);
-      return true;
-    }
+  if (works_on(message)) {
+    outbox.add(opcode, message, message.size() >= kLeastCompressed);
+    if (budget != nullptr) append_waiting(out, *budget);
+  } else {
+    append(out, opcode, message);
   }
-  append(out, opcode, message);
   return true;
 }
 
@@ -27,12 +26,16 @@ bool may_close_with(std::uint32_t code, std::string_view reason) {
          is_utf8(reason);
 }
 
-void Session::append_close(std::string& out, std::uint16_t code, std::string_view reason) const {
+void Session::append_close(std::string& out, std::uint16_t code, std::string_view reason) {
   std::string payload;
   payload.push_back(static_cast<char>(code >> 8));
   payload.push_back(static_cast<char>(code & 0xff));
   payload.append(reason);
-  append(out, Opcode::close, payload);
+  if (outbox.empty()) {
+    append(out, Opcode::close, payload);
+  } else {
+    outbox.add(Opcode::close, payload, false);
+  }
 }
 
 }  // namespace appserver::net::websocket

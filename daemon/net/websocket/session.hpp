@@ -11,6 +11,7 @@
 
 #include "net/websocket/deflate.hpp"
 #include "net/websocket/message_reader.hpp"
+#include "net/websocket/outbox.hpp"
 
 namespace appserver::net::websocket {
 
@@ -31,16 +32,28 @@ struct Session {
         heard_at(now),
         message_at(now) {}
 
-  // False, and nothing is appended, where it may not be sent: too long, or a text that is none.
-  bool append_message(std::string& out, bool is_text, std::string_view message) const;
+  // To send it takes work, or waits for some.
+  bool works_on(std::string_view message) const {
+    return !outbox.empty() || (deflate != nullptr && message.size() >= kLeastCompressed);
+  }
+  // False, and nothing is sent, where it may not be: too long, or a text that is none. What the
+  // turn has no time to compress waits in `outbox`, and what comes next waits behind it. `budget`
+  // null: there is none.
+  bool append_message(std::string& out, bool is_text, std::string_view message, TurnBudget* budget);
+  void append_waiting(std::string& out, TurnBudget& budget) {
+    outbox.run(out, deflate, budget, side);
+  }
 
   void append(std::string& out, Opcode opcode, std::string_view payload) const {
     append_frame(out, opcode, payload, false, side);
   }
-  // With a code and a reason that may_close_with().
-  void append_close(std::string& out, std::uint16_t code, std::string_view reason) const;
+  // Behind all messages; with a code and a reason that may_close_with().
+  void append_close(std::string& out, std::uint16_t code, std::string_view reason);
+
+  bool is_inflating() const { return reader.is_inflating(); }
 
   MessageReader reader;
+  Outbox outbox;
   Side side;
   Deflate* deflate;
   std::size_t max_message;

@@ -36,22 +36,19 @@ struct StaticOptions {
 
 namespace detail {
 
-// A file on its way to a client, in pieces. Holds no bytes while the client does not read: what was
-// not taken is read again, from the page cache.
+// A file on its way to a client, in pieces. Holds no bytes while the client does not read: a piece
+// is read when there is room for it.
 class FileTransfer {
  public:
   FileTransfer(Worker& worker, Stream stream, FileHandle file, ByteRange range) noexcept
       : worker_(&worker), stream_(std::move(stream)), file_(std::move(file)), left_(range) {}
 
-  // As much as the client takes, up to a bound so that others have their turn; a timer goes on.
+  // A piece at a time, so that others have their turn; a timer goes on.
   static void run(FileTransfer transfer) {
-    constexpr int kPiecesATurn = 8;
-    for (int i = 0; i < kPiecesATurn && transfer.left_.size > 0; ++i) {
-      const Write result = transfer.write_piece();
-      if (result == Write::kGone) return;
-      if (result == Write::kFull) return wait(std::move(transfer));
-      transfer.pause_ = kShortest;
-    }
+    const Write result = transfer.write_piece();
+    if (result == Write::kGone) return;
+    if (result == Write::kFull) return wait(std::move(transfer));
+    transfer.pause_ = kShortest;
     if (transfer.left_.size == 0) {
       transfer.stream_.finish();
     } else {
@@ -65,6 +62,7 @@ class FileTransfer {
   static constexpr std::chrono::milliseconds kLongest{320};
 
   Write write_piece() {
+    if (const Write room = stream_.write({}); room != Write::kTaken) return room;
     std::array<char, kPiece> bytes;
     const std::size_t wanted = std::min<std::uint64_t>(bytes.size(), left_.size);
     const ::ssize_t got =

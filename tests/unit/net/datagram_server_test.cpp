@@ -172,3 +172,119 @@ TEST_CASE("replies that are held are counted until the last is released") {
   CHECK(serving.server.release() == APPSERVER_OK);
   CHECK(empty == 1);
 }
+
+namespace {
+
+// Each hears at `address`, and sends to `to` in its own name.
+struct Forging {
+  Forging(int family, const sockaddr_storage& address, socklen_t length, const char* text)
+      : socket(::socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) {
+    const int on = 1;
+    ::setsockopt(socket.get(), IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
+    REQUIRE(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), length) == 0);
+    sockaddr_storage name{};
+    socklen_t size = sizeof(name);
+    REQUIRE(::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&name), &size) == 0);
+    port = reinterpret_cast<const sockaddr_in&>(name).sin_port;
+    server.add(0, socket.duplicate(), text);
+    server.start(0);
+  }
+  void send_to_itself(const char* address) const {
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = port;
+    REQUIRE(::inet_pton(AF_INET, address, &to.sin_addr) == 1);
+    REQUIRE(::sendto(socket.get(), "x", 1, 0, reinterpret_cast<const sockaddr*>(&to), sizeof(to)) ==
+            1);
+  }
+  // All that it sent to itself was dropped, and told.
+  void drops(std::uint64_t count) {
+    REQUIRE(run_until(context, [&] { return page.datagrams_lost.get() == count; }));
+    CHECK(script.got.empty());
+    CHECK(page.datagrams_received.get() == 0);
+    server.tick();
+    REQUIRE(complaints.size() == 1);
+    CHECK(complaints.front().find("forged") != std::string::npos);
+  }
+
+  boost::asio::io_context context{1};
+  telemetry::WorkerPage page;
+  Script script;
+  os::Fd socket;
+  std::uint16_t port = 0;
+  std::vector<std::string> complaints;
+  net::DatagramServer server{context, 100, script, page,
+                             [this](const std::string& text) { complaints.push_back(text); }};
+};
+
+sockaddr_storage v4(in_addr_t address) {
+  sockaddr_storage storage{};
+  auto& name = reinterpret_cast<sockaddr_in&>(storage);
+  name.sin_family = AF_INET;
+  name.sin_addr.s_addr = htonl(address);
+  return storage;
+}
+
+}  // namespace
+
+TEST_CASE("a datagram that says it comes from the listener itself is dropped, counted and told") {
+  SECTION("of one that hears at one address") {
+    Forging serving(AF_INET, v4(INADDR_LOOPBACK), sizeof(sockaddr_in), "udp://127.0.0.1:0");
+    serving.send_to_itself("127.0.0.1");
+    serving.drops(1);
+  }
+  SECTION("of one that hears at all of the machine's") {
+    Forging serving(AF_INET, v4(INADDR_ANY), sizeof(sockaddr_in), "udp://0.0.0.0:0");
+    serving.send_to_itself("127.0.0.1");
+    serving.send_to_itself("127.0.0.2");
+    serving.drops(2);
+  }
+  SECTION("of one that hears at all of them, of IPv6 and IPv4") {
+    sockaddr_storage any{};
+    any.ss_family = AF_INET6;
+    const os::Fd probe(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (!probe) return;
+    Forging serving(AF_INET6, any, sizeof(sockaddr_in6), "udp://*:0");
+    sockaddr_in6 to{};
+    to.sin6_family = AF_INET6;
+    to.sin6_port = serving.port;
+    std::uint64_t sent = 0;
+    for (const char* const address : {"::1", "::ffff:127.0.0.1"}) {
+      REQUIRE(::inet_pton(AF_INET6, address, &to.sin6_addr) == 1);
+      const auto* const name = reinterpret_cast<const sockaddr*>(&to);
+      if (::sendto(serving.socket.get(), "x", 1, 0, name, sizeof(to)) == 1) ++sent;
+    }
+    REQUIRE(sent > 0);
+    serving.drops(sent);
+  }
+}
+
+TEST_CASE("a datagram from a neighbour that has the listener's port at another address comes") {
+  Forging serving(AF_INET, v4(INADDR_LOOPBACK), sizeof(sockaddr_in), "udp://127.0.0.1:0");
+  const os::Fd neighbour(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_storage address = v4(INADDR_LOOPBACK + 1);
+  reinterpret_cast<sockaddr_in&>(address).sin_port = serving.port;
+  REQUIRE(::bind(neighbour.get(), reinterpret_cast<const sockaddr*>(&address),
+                 sizeof(sockaddr_in)) == 0);
+  sockaddr_storage to = v4(INADDR_LOOPBACK);
+  reinterpret_cast<sockaddr_in&>(to).sin_port = serving.port;
+  REQUIRE(::sendto(neighbour.get(), "x", 1, 0, reinterpret_cast<const sockaddr*>(&to),
+                   sizeof(sockaddr_in)) == 1);
+  REQUIRE(run_until(serving.context, [&] { return serving.script.got.size() == 1; }));
+  CHECK(serving.page.datagrams_lost.get() == 0);
+}
+
+TEST_CASE("what is sent to an address that the worker itself listens at is refused") {
+  Serving serving;
+  serving.server.start(0);
+  serving.ends.send("one");
+  REQUIRE(serving.gets(1));
+  auto itself = *net::DatagramPeer::read(serving.script.peer);
+  sockaddr_in own{};
+  socklen_t length = sizeof(own);
+  REQUIRE(::getsockname(serving.ends.served.get(), reinterpret_cast<sockaddr*>(&own), &length) ==
+          0);
+  itself.port = own.sin_port;
+  CHECK(serving.server.send(itself.opaque(), "x") == APPSERVER_INVALID);
+  CHECK(serving.server.send(serving.script.peer, "x") == APPSERVER_OK);
+}

@@ -158,10 +158,72 @@ TEST_CASE("a slow reader turns write into LIMIT, and gets everything when it rea
       return client.received.size() > taken * piece.size();
     }));
   }
-  CHECK(taken * piece.size() > net::HttpServer::kMaxPendingOutput * 5);
+  CHECK(taken * piece.size() > net::HttpServer::kMostStreamed * 5);
   CHECK(serving.server.finish(serving.stream) == APPSERVER_OK);
   REQUIRE(serving.gets(client, "\r\n0\r\n\r\n"));
   CHECK(static_cast<std::size_t>(std::ranges::count(client.received, 'p')) == taken * piece.size());
+}
+
+TEST_CASE("a client that does not read costs a stream its bound and a piece, and no more") {
+  Serving serving;
+  const std::string piece(64 << 10, 'p');
+  std::size_t taken = 0;
+  appserver_exchange stream = 0;
+  const auto write_to_the_limit = [&] {
+    std::int32_t last = APPSERVER_OK;
+    while ((last = serving.server.write(stream, piece)) == APPSERVER_OK) ++taken;
+    CHECK(last == APPSERVER_LIMIT);
+    CHECK(serving.server.write(stream, "") == APPSERVER_LIMIT);
+    CHECK(serving.server.unsent(stream) >= net::HttpServer::kMostStreamed);
+    CHECK(serving.server.unsent(stream) < net::HttpServer::kMostStreamed + 2 * piece.size());
+  };
+  bool within_the_turn = false;
+  SECTION("within the turn of its request") { within_the_turn = true; }
+  SECTION("later") {}
+  serving.script.on = [&](appserver_exchange exchange, const appserver_http_request&) {
+    stream = exchange;
+    CHECK(serving.server.start(exchange, answer_of(""), -1) == APPSERVER_OK);
+    if (within_the_turn) write_to_the_limit();
+  };
+  Client client = serving.connect();
+  client.send(get("/"));
+  REQUIRE(serving.has_seen(1));
+  write_to_the_limit();
+  settle(serving.context);
+  write_to_the_limit();
+  // The kernel had been given what it takes.
+  CHECK(taken * piece.size() > serving.server.unsent(stream) + piece.size());
+  REQUIRE(serving.until([&] {
+    client.read_all();
+    return client.received.size() > taken * piece.size();
+  }));
+  CHECK(serving.server.write(stream, "") == APPSERVER_OK);
+  CHECK(serving.server.finish(stream) == APPSERVER_OK);
+  REQUIRE(serving.until([&] {
+    client.read_all();
+    return client.received.ends_with("\r\n0\r\n\r\n");
+  }));
+  CHECK(static_cast<std::size_t>(std::ranges::count(client.received, 'p')) == taken * piece.size());
+}
+
+TEST_CASE("a client that is lost while the plugin writes to it in one turn is gone for it") {
+  Serving serving;
+  const std::string piece(64 << 10, 'p');
+  Client client = serving.connect_tcp();
+  std::int32_t last = APPSERVER_OK;
+  serving.script.on = [&](appserver_exchange exchange, const appserver_http_request&) {
+    CHECK(serving.server.start(exchange, answer_of(""), -1) == APPSERVER_OK);
+    const linger reset{1, 0};
+    REQUIRE(::setsockopt(client.fd(), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)) == 0);
+    client.end();
+    for (int i = 0; i < 100 && last == APPSERVER_OK; ++i)
+      last = serving.server.write(exchange, piece);
+  };
+  client.send(get("/"));
+  REQUIRE(serving.has_seen(1));
+  CHECK(last == APPSERVER_GONE);
+  REQUIRE(serving.until([&] { return serving.server.connections() == 0; }));
+  CHECK(serving.script.has_ended(serving.script.seen[0]));
 }
 
 TEST_CASE("a client that takes nothing of a stream is ended, however busily the plugin writes") {

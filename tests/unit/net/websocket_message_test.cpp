@@ -183,6 +183,56 @@ TEST_CASE("a small payload that would become a large message is stopped at the l
   CHECK(reader.next(frame).code == kTooBig);
 }
 
+TEST_CASE("a message is inflated a piece at a time, from one frame or more, and comes whole") {
+  Deflate deflate;
+  std::string message;
+  while (message.size() < 300'000) message += "h\xc3\xa9llo " + std::to_string(message.size());
+  const std::string packed(deflate.compress(message));
+  std::string frame;
+  SECTION("of one frame") { frame = client_frame(Opcode::text, packed, true, true); }
+  SECTION("of two frames") {
+    frame = client_frame(Opcode::text, packed.substr(0, 1'000), false, true) +
+            client_frame(Opcode::continuation, packed.substr(1'000));
+  }
+  MessageReader reader(400'000, &deflate);
+  std::span<char> data(frame);
+  Event event = reader.next(data, 10'000);
+  if (event.kind == Kind::fragment) {
+    data = data.subspan(event.size);
+    event = reader.next(data, 10'000);
+  }
+  CHECK(event.size == data.size());
+  // Nobody holds what was taken.
+  frame.assign(frame.size(), '!');
+  int pieces = 1;
+  for (; event.kind == Kind::unfinished; ++pieces) {
+    CHECK(reader.is_inflating());
+    CHECK_FALSE(reader.at_boundary());
+    event = reader.go_on(10'000);
+  }
+  CHECK(pieces > 300'000 / 30'000);
+  REQUIRE(event.kind == Kind::message);
+  CHECK((event.text == message));
+  CHECK(reader.at_boundary());
+}
+
+TEST_CASE("a later piece of a message may still be over the limit, or no text") {
+  Deflate deflate;
+  const auto last = [&](const std::string& message) {
+    MessageReader reader(100'000, &deflate);
+    std::string frame = client_frame(Opcode::text, deflate.compress(message), true, true);
+    Event event = reader.next(frame, 20'000);
+    REQUIRE(event.kind == Kind::unfinished);
+    while (event.kind == Kind::unfinished) event = reader.go_on(20'000);
+    CHECK_FALSE(reader.is_inflating());
+    return event.code;
+  };
+  CHECK(last(std::string(100'001, 'x')) == kTooBig);
+  CHECK(last(std::string(90'000, 'x') + "\xff") == kInvalidPayload);
+  CHECK(last(std::string(90'000, 'x') + "\xc3") == kInvalidPayload);
+  CHECK(last(std::string(100'000, 'x')) == 0);
+}
+
 TEST_CASE("what cannot be inflated, or inflates to no text, fails as a payload") {
   CHECK(events_of(client_frame(Opcode::text, "\xff\xff\xff", true, true), 99, true)[0].code ==
         kInvalidPayload);

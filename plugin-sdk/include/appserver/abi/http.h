@@ -87,8 +87,9 @@ typedef struct appserver_http_host {
 
   /* [any-thread] Adds a piece; an empty one does nothing. OK, GONE, INVALID (not started, or over
    * content_length). LIMIT: the client reads too slowly and more than the host's buffer bound is
-   * waiting; the piece was not taken. Try again after a while, or abort. From another thread than
-   * the loop the bound counts what is queued. */
+   * waiting (128 KiB beyond what the kernel has taken); the piece was not taken. Try again after a
+   * while, or abort; on the loop an empty piece asks whether there is room. From another thread
+   * than the loop the bound counts what is queued. */
   int32_t (*write)(appserver_worker* worker, appserver_exchange exchange,
                    appserver_str piece) APPSERVER_NOEXCEPT;
 

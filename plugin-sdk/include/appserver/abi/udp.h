@@ -38,7 +38,8 @@ typedef struct appserver_udp_host {
 
   /* Sends one datagram to the peer; copied before the call returns, and never queued by the host.
    * LIMIT: the kernel's buffer is full; counted, and the datagram is not sent. INVALID: longer than
-   * a datagram can be (65507 bytes over IPv4), or no peer of this worker's. ERROR: the kernel
+   * a datagram can be (65507 bytes over IPv4), no peer of this worker's, or an address that it
+   * listens at itself. ERROR: the kernel
    * refuses, as for a peer that no route leads to. GONE: the worker serves nothing. */
   int32_t (*send)(appserver_worker* worker, const appserver_udp_peer* peer,
                   appserver_str data) APPSERVER_NOEXCEPT;
