@@ -140,9 +140,9 @@ bool Business::on_event(std::uint64_t id, std::string_view message) {
   return true;
 }
 
-void Business::acknowledge(EventId event) {
+bool Business::acknowledge(EventId event) {
   Gate* const gate = find_gate(event.instance);
-  if (gate == nullptr) return;
+  if (gate == nullptr) return false;
   gate->acknowledged.push_back(event.number);
   if (gate->owed > 0) --gate->owed;
   if (gate->acknowledged.size() >= kMaxAcknowledged) {
@@ -154,6 +154,7 @@ void Business::acknowledge(EventId event) {
       if (draining_) hooks_.fewer();
     });
   }
+  return true;
 }
 
 void Business::tell_acknowledged(Gate& gate) {

@@ -91,7 +91,8 @@ class Business final {
   // To be called each net::TimerWheel::kTick.
   void tick();
 
-  void acknowledge(EventId event);
+  // False: its gateway worker is gone.
+  bool acknowledge(EventId event);
   std::size_t unacknowledged() const;
 
   // Null: it is not with this worker. Until the next event.

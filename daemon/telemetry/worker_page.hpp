@@ -47,6 +47,11 @@ enum class Hook : std::uint32_t {
   on_datagram,
   bus_call,
   call_done,
+  on_client_connect,
+  on_client_websocket_open,
+  on_client_message,
+  on_client_close,
+  gateway_done,
 };
 
 constexpr std::string_view to_string(Hook hook) {
@@ -76,7 +81,12 @@ constexpr std::string_view to_string(Hook hook) {
                                                            "on_worker_drain",
                                                            "on_datagram",
                                                            "a call of the bus",
-                                                           "the end of an outbound call"});
+                                                           "the end of an outbound call",
+                                                           "on_client_connect",
+                                                           "on_client_websocket_open",
+                                                           "on_client_message",
+                                                           "on_client_close",
+                                                           "an answer of the gateway"});
   const auto index = static_cast<std::size_t>(hook);
   return index < kNames.size() ? kNames[index] : "an unknown hook";
 }
