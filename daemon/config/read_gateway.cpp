@@ -14,6 +14,8 @@ namespace {
 
 constexpr std::array<std::string_view, 2> kParkKeys = {"timeout", "memory"};
 constexpr std::size_t kMostPingData = 1024;
+// A quarter of the longest message between gateway and business workers.
+constexpr Bytes kMostRelayed{16ull << 20};
 
 void complain_of(const Section& section, std::string_view key, std::string_view why) {
   const Entry* const entry = section.find(key);
@@ -88,6 +90,9 @@ void read_gateway(const Section& section, const Entry& group_entry, const Sectio
   section.read("delivery", DeliveryRule{}, group.gateway.delivery);
   read_park(section.section("park", kParkKeys), group.gateway);
   read_pings(limits, group.gateway);
+  if (group.limits.max_message.value > kMostRelayed.value)
+    complain_of(limits, "max_message",
+                fmt::format("what a gateway passes on is at most {}", to_text(kMostRelayed)));
 }
 
 void check_gateways(const std::vector<GroupSource>& groups, Problems& problems) {

@@ -25,8 +25,7 @@ namespace appserver::gateway {
 
 // Raised when a message's meaning changes; a peer that cannot speak it is refused with words.
 inline constexpr std::uint16_t kLinkVersion = 1;
-// Of one message: a client's message at its largest (1 GiB is refused by the configuration), or a
-// part of an answer.
+// Of one message. A client's is at most a quarter of it: the configuration sees to that.
 inline constexpr std::size_t kMaxLinkMessage = std::size_t{64} << 20;
 // Of the message that a link begins with.
 inline constexpr std::size_t kMaxHello = 1024;
