@@ -163,6 +163,16 @@ struct BusCounters {
   Counter dropped;  // for a subscriber that was too slow
 };
 
+// What a gateway worker says of itself, a while ago at most.
+struct GatewayCounters {
+  Counter clients;
+  Counter workers;        // business workers that take events
+  Counter parked_events;  // that wait for one
+  Counter parked_bytes;
+  Counter lost;  // messages that waited too long, or were not to be given twice
+  Counter cut;   // clients that did not take what was sent to them
+};
+
 struct WorkerPage {
   static constexpr std::size_t kMetrics = 64;
 
@@ -191,6 +201,7 @@ struct WorkerPage {
   Counter datagrams_received;
   Counter datagrams_sent;
   Counter uncompressed;  // answers that too many others at a time kept from being compressed
+  GatewayCounters gateway;
 
   static WorkerPage& create_in(std::span<std::byte> memory) {
     return *new (memory.data()) WorkerPage;

@@ -141,6 +141,7 @@ bool GatewayHost::on_event(const ClientEvent& event) {
   told.gateway = event.id.instance;
   told.number = event.id.number;
   host_.forget_error();
+  if (event.kind == EventKind::message) host_.page().requests.add();
   const std::int32_t result = call_hook(event, told);
   if (result != APPSERVER_OK && result != APPSERVER_LATER)
     host_.log_failure(to_string(hook_of(event.kind)));

@@ -117,6 +117,16 @@ std::unique_ptr<gateway::Gateway> Worker::make_gateway() {
       to_gateway_options(group), [this](const std::string& what) { complain(what); });
 }
 
+void Worker::count_gateway() {
+  const gateway::Gateway::Counts counts = gateway_->counts();
+  page_.gateway.clients.set(counts.clients);
+  page_.gateway.workers.set(counts.workers);
+  page_.gateway.parked_events.set(counts.parked_events);
+  page_.gateway.parked_bytes.set(counts.parked_bytes);
+  page_.gateway.lost.set(counts.lost);
+  page_.gateway.cut.set(counts.cut);
+}
+
 void Worker::add_link(os::Fd socket) {
   if (gateway_) {
     gateway_->add_link(std::move(socket));
@@ -408,7 +418,10 @@ void Worker::tick() {
   server_.tick();
   streams_.tick();
   gate_.tick();
-  if (gateway_) gateway_->tick();
+  if (gateway_) {
+    gateway_->tick();
+    count_gateway();
+  }
   host_.gateway().tick();
   complaints_.tick();
   datagrams_.tick();

@@ -72,6 +72,7 @@ class Worker final {
   void stop_accepting(std::uint32_t slot, bool empty_queue);
   void stop_accepting_all(bool empty_queue);
   void add_link(os::Fd socket);
+  void count_gateway();
   void adopt(os::Fd predecessor);
   void renew_certificates(const os::Fd& file);
   void drain(milliseconds timeout, os::Fd successor);

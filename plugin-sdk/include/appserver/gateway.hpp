@@ -385,9 +385,9 @@ class Gateway {
   milliseconds timeout_{5'000};
 };
 
-// From Client::hold: the event at hand counts as handled once this is gone. Until then another
-// worker gets the event, marked redelivered, if this one ends. Loop thread only. May outlive the
-// plugin, then it is inert.
+// From GatewayClient::hold: the event at hand counts as handled once this is gone. Until then
+// another worker gets the event, marked redelivered, if this one ends. Loop thread only. May
+// outlive the plugin, then it is inert.
 class [[nodiscard]] EventHold {
  public:
   EventHold() = default;
@@ -402,12 +402,12 @@ class [[nodiscard]] EventHold {
 };
 
 // The client that a hook is about. Valid until the hook returns; id() is what to keep.
-class Client {
+class GatewayClient {
  public:
-  Client(Gateway& gateway, appserver_client_id id, detail::EventAtHand& event) noexcept
+  GatewayClient(Gateway& gateway, appserver_client_id id, detail::EventAtHand& event) noexcept
       : gateway_(gateway), id_(id), event_(event) {}
-  Client(const Client&) = delete;
-  Client& operator=(const Client&) = delete;
+  GatewayClient(const GatewayClient&) = delete;
+  GatewayClient& operator=(const GatewayClient&) = delete;
 
   ClientId id() const noexcept { return ClientId(id_); }
   Gateway& gateway() const noexcept { return gateway_; }

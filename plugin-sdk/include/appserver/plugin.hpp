@@ -151,23 +151,23 @@ class Plugin {
   // on_client_message has none.
 
   // A client has connected to the gateway.
-  virtual void on_client_connect(Client& client) { static_cast<void>(client); }
+  virtual void on_client_connect(GatewayClient& client) { static_cast<void>(client); }
 
   // It has come over ws:// or wss://, by this request; the WebSocket is open already.
-  virtual void on_client_websocket_open(Client& client, const Request& request) {
+  virtual void on_client_websocket_open(GatewayClient& client, const Request& request) {
     static_cast<void>(client);
     static_cast<void>(request);
   }
 
   // One message, valid until the hook returns. Where a worker ended before it had handled it,
-  // another gets it once more: see Client::redelivered.
-  virtual void on_client_message(Client& client, Message message) {
+  // another gets it once more: see GatewayClient::redelivered.
+  virtual void on_client_message(GatewayClient& client, Message message) {
     static_cast<void>(client);
     static_cast<void>(message);
   }
 
   // It has ended, by whomever; with kFailure also where the gateway worker that held it has.
-  virtual void on_client_close(Client& client, Close close) {
+  virtual void on_client_close(GatewayClient& client, Close close) {
     static_cast<void>(client);
     static_cast<void>(close);
   }

@@ -52,16 +52,16 @@ class Relay final : public Plugin {
         std::chrono::milliseconds(worker.settings().get<std::uint64_t>("start_ms", 0)));
   }
 
-  void on_client_connect(Client& client) override {
+  void on_client_connect(GatewayClient& client) override {
     if (worker_->settings().get<bool>("greet", false)) client.send("connect");
   }
 
-  void on_client_websocket_open(Client& client, const Request& request) override {
+  void on_client_websocket_open(GatewayClient& client, const Request& request) override {
     if (worker_->settings().get<bool>("greet", false))
       client.send("open " + std::string(request.path()));
   }
 
-  void on_client_message(Client& client, Message message) override {
+  void on_client_message(GatewayClient& client, Message message) override {
     const auto [verb, rest] = split(message);
     if (client.redelivered()) {
       client.send(kVersion + " again " + std::string(message));
@@ -72,14 +72,14 @@ class Relay final : public Plugin {
     }
   }
 
-  void on_client_close(Client& client, Close close) override {
+  void on_client_close(GatewayClient& client, Close close) override {
     client.gateway().send_to_group(
         "watchers",
         "left " + client.id().text() + " " + std::to_string(static_cast<unsigned>(close.reason)));
   }
 
  private:
-  bool run(Client& client, std::string_view verb, std::string_view rest) {
+  bool run(GatewayClient& client, std::string_view verb, std::string_view rest) {
     Gateway& gateway = client.gateway();
     const auto [first, second] = split(rest);
     if (verb == "hold") {
@@ -120,7 +120,7 @@ class Relay final : public Plugin {
     return true;
   }
 
-  bool ask(Client& client, std::string_view verb, std::string_view rest) {
+  bool ask(GatewayClient& client, std::string_view verb, std::string_view rest) {
     Gateway& gateway = client.gateway();
     const auto tell = [&gateway, id = client.id()](const std::string& text, bool partial) {
       gateway.send_to_client(id, text + (partial ? " partial" : ""));
@@ -155,7 +155,7 @@ class Relay final : public Plugin {
     return true;
   }
 
-  void hold(Client& client, std::uint64_t milliseconds, std::string text) {
+  void hold(GatewayClient& client, std::uint64_t milliseconds, std::string text) {
     auto held = std::make_shared<EventHold>(client.hold());
     worker_
         ->after(std::chrono::milliseconds(milliseconds),

@@ -35,7 +35,7 @@ class GatewayAdapter {
     try {
       // So that an event that is held can be acknowledged.
       at.worker.gateway().set().table();
-      Client client(at.worker.gateway(), id, at_hand);
+      GatewayClient client(at.worker.gateway(), id, at_hand);
       hook(at.hooks, client);
       return at_hand.held ? APPSERVER_LATER : APPSERVER_OK;
     } catch (...) {
@@ -48,22 +48,23 @@ class GatewayAdapter {
   static std::int32_t on_client_connect(void* self, appserver_client_id id,
                                         const appserver_client_event* event) noexcept {
     return guarded(self, id, event, "on_client_connect",
-                   [](Base& hooks, Client& client) { hooks.on_client_connect(client); });
+                   [](Base& hooks, GatewayClient& client) { hooks.on_client_connect(client); });
   }
 
   static std::int32_t on_client_websocket_open(void* self, appserver_client_id id,
                                                const appserver_http_request* raw,
                                                const appserver_client_event* event) noexcept {
-    return guarded(self, id, event, "on_client_websocket_open", [&](Base& hooks, Client& client) {
-      const Request request(*raw);
-      hooks.on_client_websocket_open(client, request);
-    });
+    return guarded(self, id, event, "on_client_websocket_open",
+                   [&](Base& hooks, GatewayClient& client) {
+                     const Request request(*raw);
+                     hooks.on_client_websocket_open(client, request);
+                   });
   }
 
   static std::int32_t on_client_message(void* self, appserver_client_id id, std::uint32_t kind,
                                         appserver_str message,
                                         const appserver_client_event* event) noexcept {
-    return guarded(self, id, event, "on_client_message", [&](Base& hooks, Client& client) {
+    return guarded(self, id, event, "on_client_message", [&](Base& hooks, GatewayClient& client) {
       hooks.on_client_message(client, Message(view(message), kind == APPSERVER_MESSAGE_TEXT));
     });
   }
@@ -71,7 +72,7 @@ class GatewayAdapter {
   static std::int32_t on_client_close(void* self, appserver_client_id id, std::uint32_t reason,
                                       std::uint32_t code, appserver_str text,
                                       const appserver_client_event* event) noexcept {
-    return guarded(self, id, event, "on_client_close", [&](Base& hooks, Client& client) {
+    return guarded(self, id, event, "on_client_close", [&](Base& hooks, GatewayClient& client) {
       hooks.on_client_close(client, Close{static_cast<CloseReason>(reason), view(text),
                                           static_cast<std::uint16_t>(code)});
     });
