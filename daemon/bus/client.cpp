@@ -34,7 +34,7 @@ Client::Client(boost::asio::io_context& context, os::Fd socket, std::uint64_t wo
                std::string name, Shared shared, Hooks hooks)
     : socket_(context.get_executor(), socket.get()),
       worker_(worker),
-      name_(std::move(name)),
+      name_(std::make_shared<const std::string>(std::move(name))),
       shared_(shared),
       hooks_(std::move(hooks)) {
   socket.release();
@@ -82,7 +82,8 @@ void Client::read() {
 
 void Client::answer(Header header, std::string_view value) {
   header.kind = Kind::result;
-  push(results_, std::make_shared<const Packet>(shared_.budget, encode(header, {}, value)));
+  push(results_,
+       std::make_shared<const Packet>(shared_.budget, encode(header, {}, value), nullptr));
 }
 
 void Client::push(Queue& queue, std::shared_ptr<const Packet> packet) {
@@ -102,8 +103,9 @@ void Client::push(Queue& queue, std::shared_ptr<const Packet> packet) {
 
 bool Client::drop_oldest(Loss loss) {
   if (messages_.empty()) return false;
-  const std::string_view topic = topic_of(messages_.front().packet->bytes());
-  if (hooks_.dropped) hooks_.dropped(*this, topic, loss);
+  const Packet& packet = *messages_.front().packet;
+  const std::string_view topic = topic_of(packet.bytes());
+  if (hooks_.dropped) hooks_.dropped({*name_, packet.from()}, topic, loss);
   const auto lost = lost_.find(topic);
   if (lost != lost_.end()) ++lost->second;
   ++shared_.count.dropped;

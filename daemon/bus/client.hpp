@@ -48,7 +48,7 @@ class Client final : public std::enable_shared_from_this<Client> {
   struct Hooks {
     std::function<void(Client&, const Message&)> message;
     std::function<void()> over_budget;  // may close this client, too
-    std::function<void(Client&, std::string_view topic, Loss)> dropped;  // a message
+    std::function<void(Losses::Way, std::string_view topic, Loss)> dropped;  // a message
     std::function<void(Client&, std::string_view why)> refused;  // is closed, by its own fault
     std::function<void(Client&)> closed;                         // once, the last
   };
@@ -61,7 +61,9 @@ class Client final : public std::enable_shared_from_this<Client> {
 
   void start() { wait_to_read(); }
   std::uint64_t worker() const { return worker_; }
-  const std::string& name() const { return name_; }  // for people
+  // For people.
+  const std::string& name() const { return *name_; }
+  const std::shared_ptr<const std::string>& shared_name() const { return name_; }
 
   bool subscribe(std::string_view topic);  // false over kMaxTopics
   void unsubscribe(std::string_view topic);
@@ -100,7 +102,7 @@ class Client final : public std::enable_shared_from_this<Client> {
 
   Descriptor socket_;
   std::uint64_t worker_;
-  std::string name_;
+  std::shared_ptr<const std::string> name_;
   Shared shared_;
   Hooks hooks_;
   std::map<std::string, std::uint64_t, std::less<>> lost_;

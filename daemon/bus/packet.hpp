@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,18 +29,25 @@ class Budget final {
 // One packet for all who wait for it, counted once for as long as one of them does.
 class Packet final {
  public:
-  Packet(Budget& budget, std::string bytes) : budget_(budget), bytes_(std::move(bytes)) {
-    budget_.take(bytes_.size());
+  // What one costs beside its bytes, with what the allocator adds.
+  static constexpr std::size_t kOverhead = 128;
+
+  // `from` is who has published it, for people; null for a result.
+  Packet(Budget& budget, std::string bytes, std::shared_ptr<const std::string> from)
+      : budget_(budget), bytes_(std::move(bytes)), from_(std::move(from)) {
+    budget_.take(bytes_.size() + kOverhead);
   }
   Packet(const Packet&) = delete;
   Packet& operator=(const Packet&) = delete;
-  ~Packet() { budget_.give_back(bytes_.size()); }
+  ~Packet() { budget_.give_back(bytes_.size() + kOverhead); }
 
   std::string_view bytes() const { return bytes_; }
+  std::string_view from() const { return from_ ? std::string_view(*from_) : std::string_view(); }
 
  private:
   Budget& budget_;
   std::string bytes_;
+  std::shared_ptr<const std::string> from_;
 };
 
 }  // namespace appserver::bus

@@ -1,5 +1,7 @@
 #include "bus/server.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 #include <utility>
@@ -11,6 +13,11 @@ namespace {
 milliseconds to_duration(std::uint64_t count) {
   constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
   return milliseconds(static_cast<std::int64_t>(std::min(count, kMost)));
+}
+
+std::string_view group_of(const Client& client) {
+  const std::string_view name = client.name();
+  return name.substr(0, name.find('/'));
 }
 
 }  // namespace
@@ -31,8 +38,8 @@ void Server::add(os::Fd socket, std::uint64_t worker, std::string name) {
   Client::Hooks hooks;
   hooks.message = [this](Client& client, const Message& message) { take(client, message); };
   hooks.over_budget = [this] { make_room(); };
-  hooks.dropped = [this](Client& client, std::string_view topic, Loss loss) {
-    losses_.dropped(client.name(), topic, loss);
+  hooks.dropped = [this](Losses::Way way, std::string_view topic, Loss loss) {
+    losses_.dropped(way, topic, loss);
   };
   hooks.refused = [this](Client& client, std::string_view why) {
     losses_.closed(client.name(), why);
@@ -54,17 +61,18 @@ void Server::take(Client& client, const Message& message) {
     case Kind::unsubscribe:
       return unsubscribe(client, message.name);
     case Kind::publish:
-      return publish(message);
+      return publish(client, message);
     case Kind::get:
       return answer(client, message, store_.get(message.name, now));
     case Kind::set:
-      return answer(client, message,
-                    store_.set(message.name, message.value, to_duration(header.number),
-                               static_cast<Condition>(header.detail), header.version, now));
+      return answer(
+          client, message,
+          store_.set(message.name, message.value, to_duration(header.number),
+                     static_cast<Condition>(header.detail), header.version, group_of(client), now));
     case Kind::add:
       return answer(client, message,
                     store_.add(message.name, static_cast<std::int64_t>(header.number),
-                               to_duration(header.version), now));
+                               to_duration(header.version), group_of(client), now));
     case Kind::erase:
       return answer(client, message, store_.erase(message.name, now));
     default:
@@ -73,6 +81,12 @@ void Server::take(Client& client, const Message& message) {
 }
 
 void Server::answer(Client& client, const Message& message, const Store::Result& result) {
+  if (result.status == Status::full) {
+    losses_.refused(client.name(),
+                    fmt::format("keys take what they may of daemon.bus.memory, those of group {} "
+                                "the most: raise that, or give keys a time to live",
+                                store_.largest_owner()));
+  }
   Header header;
   header.detail = static_cast<std::uint8_t>(result.status);
   header.id = message.header.id;
@@ -81,13 +95,13 @@ void Server::answer(Client& client, const Message& message, const Store::Result&
   client.answer(header, result.value);
 }
 
-void Server::publish(const Message& message) {
+void Server::publish(const Client& from, const Message& message) {
   const auto found = topics_.find(message.name);
   if (found == topics_.end()) return;
   Header header;
   header.kind = Kind::deliver;
-  const auto packet =
-      std::make_shared<const Packet>(budget_, encode(header, message.name, message.value));
+  const auto packet = std::make_shared<const Packet>(
+      budget_, encode(header, message.name, message.value), from.shared_name());
   // One that takes nothing more is closed by this, and leaves the set.
   std::vector<std::shared_ptr<Client>> subscribers;
   for (Client* const client : found->second) subscribers.push_back(client->shared_from_this());

@@ -24,7 +24,8 @@ class Server final {
  public:
   // Of `max_bytes` three quarters are for the store and a quarter for messages that wait, so that
   // neither full keys stop messages nor slow subscribers keys. Over the latter the client that
-  // makes most packets wait loses its oldest message, or ends where it fetches no results.
+  // makes most packets wait loses its oldest message, or ends where it fetches no results. Of the
+  // former no group can take the last eighth from the others.
   Server(boost::asio::io_context& context, std::size_t max_bytes, std::uint64_t first_version)
       : context_(context),
         budget_(max_bytes / 4),
@@ -33,7 +34,7 @@ class Server final {
   Server& operator=(const Server&) = delete;
   ~Server();
 
-  // A worker's connection; an earlier one of it ends. `name` is for people.
+  // A worker's connection; an earlier one of it ends. `name` begins with its group and a slash.
   void add(os::Fd socket, std::uint64_t worker, std::string name = {});
   std::size_t clients() const { return clients_.size(); }
   const Store& store() const { return store_; }
@@ -47,18 +48,18 @@ class Server final {
     std::uint64_t dropped = 0;  // for a subscriber that was too slow
   };
   Statistics statistics() const;
-  // Warnings of what was dropped, and who was closed, for the log.
+  // Warnings of what was dropped or refused, and who was closed, for the log.
   std::vector<std::string> report(Time now) { return losses_.report(now); }
 
  private:
   void make_room();
   void take(Client& client, const Message& message);
-  void publish(const Message& message);
+  void publish(const Client& from, const Message& message);
   void subscribe(Client& client, std::string_view topic);
   void unsubscribe(Client& client, std::string_view topic);
   void leave(Client& client, std::string_view topic);
   void removed(Client& client);
-  static void answer(Client& client, const Message& message, const Store::Result& result);
+  void answer(Client& client, const Message& message, const Store::Result& result);
 
   boost::asio::io_context& context_;
   // What waits at a client is counted there to the end.

@@ -77,4 +77,15 @@ Material decode(std::string_view bytes) {
   return material;
 }
 
+Material decode_and_wipe(std::string bytes) {
+  try {
+    Material material = decode(bytes);
+    wipe(bytes);
+    return material;
+  } catch (...) {
+    wipe(bytes);
+    throw;
+  }
+}
+
 }  // namespace appserver::certificates

@@ -38,5 +38,7 @@ inline constexpr std::size_t kMaxMaterial = std::size_t{16} << 20;
 std::string encode(const Material& material);
 // Throws std::runtime_error on anything that encode would not have written.
 Material decode(std::string_view bytes);
+// The same, and wipes them, also where it throws.
+Material decode_and_wipe(std::string bytes);
 
 }  // namespace appserver::certificates

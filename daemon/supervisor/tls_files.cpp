@@ -156,17 +156,9 @@ void seal(TlsMaterial& into, const certificates::Material& material) {
 }
 
 certificates::Material unseal(const TlsMaterial* from) {
-  certificates::Material material;
-  if (from == nullptr) return material;
-  std::string bytes = os::read_sealed_memfd(from->file.get(), certificates::kMaxMaterial);
-  try {
-    material = certificates::decode(bytes);
-  } catch (...) {
-    certificates::wipe(bytes);
-    throw;
-  }
-  certificates::wipe(bytes);
-  return material;
+  if (from == nullptr) return {};
+  return certificates::decode_and_wipe(
+      os::read_sealed_memfd(from->file.get(), certificates::kMaxMaterial));
 }
 
 // Puts together what serves best of the files and of what was read before.

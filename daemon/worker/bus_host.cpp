@@ -38,12 +38,19 @@ std::int32_t to_abi(bus::Status status) {
 }  // namespace
 
 BusHost::BusHost(boost::asio::io_context& context, PluginHost& host)
-    : context_(context), host_(host), ask_timer_(context), deadline_timer_(context) {}
+    : context_(context),
+      host_(host),
+      ask_timer_(context),
+      deadline_timer_(context),
+      tell_timer_(context) {}
 
 BusHost::~BusHost() { stop(); }
 
 void BusHost::stop() {
-  stopped_ = true;
+  if (std::exchange(stopped_, true)) return;
+  for (const Waiting& each : waiting_) note_loss(each, bus::Loss::end);
+  for (const std::string& line : losses_.report(Clock::time_point::max()))
+    host_.log(APPSERVER_LOG_WARNING, line);
   operations_.clear();
   subscriptions_.clear();
   topics_.clear();
@@ -51,6 +58,7 @@ void BusHost::stop() {
   socket_.reset();
   ask_timer_.cancel();
   deadline_timer_.cancel();
+  tell_timer_.cancel();
 }
 
 bool BusHost::usable(std::string_view name, std::string_view value, std::int32_t& refusal) const {
@@ -191,9 +199,32 @@ void BusHost::drop_late() {
   if (socket_) return;
   const auto now = Clock::now();
   while (!waiting_.empty() && waiting_.front().deadline <= now) {
+    note_loss(waiting_.front(), bus::Loss::no_bus);
     waiting_bytes_ -= waiting_.front().packet.size();
     waiting_.pop_front();
   }
+  tell_losses();
+}
+
+// Of operations their own end tells, and subscriptions are made again.
+void BusHost::note_loss(const Waiting& waiting, bus::Loss loss) {
+  const auto message = bus::decode_request(waiting.packet);
+  if (message && message->header.kind == bus::Kind::publish)
+    losses_.dropped({}, message->name, loss);
+}
+
+void BusHost::tell_losses() {
+  if (told_) return;
+  const auto lines = losses_.report(Clock::now());
+  if (lines.empty()) return;
+  for (const std::string& line : lines) host_.log(APPSERVER_LOG_WARNING, line);
+  told_ = true;
+  tell_timer_.expires_after(bus::Losses::kInterval);
+  tell_timer_.async_wait([this](const error_code& error) {
+    if (error || stopped_) return;
+    told_ = false;
+    tell_losses();
+  });
 }
 
 void BusHost::wait_to_write() {

@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "bus/losses.hpp"
 #include "bus/protocol.hpp"
 #include "os/fd.hpp"
 
@@ -24,8 +25,8 @@ namespace appserver::worker {
 
 class PluginHost;
 
-// Asks for a connection when it is first needed, and again when it is lost. On the loop's thread
-// only.
+// Asks for a connection when it is first needed, and again when it is lost. Messages that no bus
+// takes in time are dropped, with a warning. On the loop's thread only.
 class BusHost final {
  public:
   static constexpr std::chrono::milliseconds kDeadline{2'000};      // of an operation
@@ -87,6 +88,8 @@ class BusHost final {
   bool send(const Waiting& waiting);
   void send_waiting();
   void drop_late();
+  void note_loss(const Waiting& waiting, bus::Loss loss);
+  void tell_losses();
   void wait_to_write();
   void wait_to_read();
   void read();
@@ -104,10 +107,12 @@ class BusHost final {
   std::shared_ptr<Descriptor> socket_;  // null while there is no connection
   boost::asio::steady_timer ask_timer_;
   boost::asio::steady_timer deadline_timer_;
+  boost::asio::steady_timer tell_timer_;
   bool asking_ = false;
   std::uint64_t given_ = 0;  // connections
   bool writing_ = false;
   bool armed_ = false;
+  bool told_ = false;  // less than an interval ago
   bool stopped_ = false;
   std::map<appserver_subscription, Subscription> subscriptions_;
   std::map<std::string, std::vector<appserver_subscription>, std::less<>> topics_;
@@ -115,6 +120,7 @@ class BusHost final {
   std::map<std::uint64_t, Operation> operations_;
   std::deque<Waiting> waiting_;
   std::size_t waiting_bytes_ = 0;
+  bus::Losses losses_;
   std::uint64_t last_id_ = 0;
   Reset reset_ = nullptr;
   void* reset_argument_ = nullptr;

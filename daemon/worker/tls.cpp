@@ -25,15 +25,8 @@ net::tls::ClientCertificates wanted(config::ClientCertificates certificates) {
 
 std::shared_ptr<const net::tls::ServerContext> make_tls_context(const config::Tls& tls,
                                                                 const os::Fd& file) {
-  std::string bytes = os::read_sealed_memfd(file.get(), certificates::kMaxMaterial);
-  certificates::Material material;
-  try {
-    material = certificates::decode(bytes);
-  } catch (...) {
-    certificates::wipe(bytes);
-    throw;
-  }
-  certificates::wipe(bytes);
+  const certificates::Material material =
+      certificates::decode_and_wipe(os::read_sealed_memfd(file.get(), certificates::kMaxMaterial));
   if (material.identities.empty()) return nullptr;
   net::tls::ServerRules rules;
   rules.client_certificates = wanted(tls.client_certificates);

@@ -12,6 +12,10 @@
 //     max_rooms: 1000        that are remembered; one with nobody in it makes room for another
 //     lines_per_minute: 120  of one member; 0: any number
 //
+// The group has `count: 1`: rooms are in the memory of one worker, and nothing of them goes over
+// the bus. With more workers each has rooms of its own, and those in a room hear only whom the same
+// worker serves; all but the first warn of that.
+//
 // In a reload members move to the successor one by one, so for a while some are here and some are
 // there. Each brings along what it was told and what was said last: so lines from either side reach
 // those on the other when they meet again, each once.
@@ -80,6 +84,8 @@ class ChatRoom final : public appserver::Plugin {
 
   void on_worker_start(appserver::Worker& worker) override {
     read(worker.settings());
+    if (worker.slot() > 0)
+      worker.warn("this worker has rooms of its own, apart from the others': set `count: 1`");
     from_ = std::to_string(worker.slot()) + "." + std::to_string(worker.generation()) + "." +
             std::to_string(now());
     members_ = worker.gauge("chat_members");

@@ -1,5 +1,6 @@
 #include <appserver/testing.hpp>
 #include <catch2/catch.hpp>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -126,6 +127,21 @@ TEST_CASE("a room that nobody is in makes room for another, others do not") {
 TEST_CASE("settings that make no sense are refused") {
   REQUIRE_THROWS_AS(Harness({.settings = {{"history", "0"}}}), StartFailed);
   REQUIRE(appserver::testing::self_check({.settings = {{"max_line", "5000"}}}).has_value());
+}
+
+TEST_CASE("a second worker has rooms of its own, and warns of that") {
+  const auto bus = std::make_shared<appserver::testing::SharedBus>();
+  Harness first({.bus = bus});
+  Harness second({.slot = 1, .bus = bus});
+  Client ada = join(first, "Ada");
+  Client bob = join(second, "Bob");
+  ada.send("anybody?");
+  first.run();
+  second.run();
+  REQUIRE(lines(bob) == Lines{"Bob came"});
+  REQUIRE(first.logged().empty());
+  REQUIRE(second.logged().find("warning: ") == 0);
+  REQUIRE(second.logged().find("`count: 1`") != std::string::npos);
 }
 
 TEST_CASE("while members move in a reload each is told each line once") {

@@ -20,17 +20,18 @@ void apply(bus::Store& store, const bus::Message& message, bus::Time now) {
     return bus::milliseconds(static_cast<std::int64_t>(count >> 1));
   };
   const bus::Header& header = message.header;
+  const std::string_view owner = header.id % 2 == 0 ? "one" : "two";
   switch (header.kind) {
     case bus::Kind::get:
       store.get(message.name, now);
       break;
     case bus::Kind::set:
       store.set(message.name, message.value, time_to_live(header.number),
-                static_cast<bus::Condition>(header.detail), header.version, now);
+                static_cast<bus::Condition>(header.detail), header.version, owner, now);
       break;
     case bus::Kind::add:
       store.add(message.name, static_cast<std::int64_t>(header.number),
-                time_to_live(header.version), now);
+                time_to_live(header.version), owner, now);
       break;
     case bus::Kind::erase:
       store.erase(message.name, now);

@@ -1,4 +1,6 @@
 // Messages and keys between the workers of all groups, over reloads and crashes.
+#include "support/bus.hpp"
+
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/ptrace.h>
@@ -65,6 +67,39 @@ void reach_all(const Daemon& daemon, const std::string& text) {
   CHECK(reached);
 }
 
+// A bus that all workers hear and that has a key, and what comes of it once it was hurt.
+struct BusToLose {
+  explicit BusToLose(const std::string& expected_error) {
+    daemon.expect_error(expected_error);
+    reach_all(daemon, "before");
+    REQUIRE(get(daemon.address("api"), "/set/value").ok());
+    workers = ask_all(daemon);
+    bus = bus_of(daemon);
+  }
+
+  // Another is there, empty, which the workers have found; the log says why.
+  void check_replaced(const std::string& why) {
+    daemon.wait_for_log(why, 30s);
+    daemon.wait_for_log("it kept are lost", 30s);
+    reach_all(daemon, "after");
+    CHECK(bus_of(daemon) != bus);
+    CHECK_FALSE(exists(bus));
+    CHECK(get(daemon.address("api"), "/get").body == "(none)");
+    for (const auto& [pid, seen] : ask_all(daemon)) CHECK(workers.contains(pid));
+  }
+  void check_last_exit(const std::string& signal, const std::string& why) {
+    const std::string status = daemon.ctl({"status"}).text();
+    INFO(status);
+    CHECK(status.find("restarts 1  last exit: " + signal) != std::string::npos);
+    CHECK(status.find(", " + why) != std::string::npos);
+  }
+
+  BusSite site;
+  Daemon daemon{site};
+  std::map<std::string, std::string> workers;
+  pid_t bus = 0;
+};
+
 // Whom connections reach that are never accepted.
 class Listener {
  public:
@@ -85,14 +120,6 @@ class Listener {
   appserver::os::Fd socket_;
   std::string port_;
 };
-
-pid_t bus_of(const Daemon& daemon) {
-  const std::string log = daemon.log();
-  const std::string what = "the bus runs, pid ";
-  const auto at = log.rfind(what);
-  REQUIRE(at != std::string::npos);
-  return std::stoi(log.substr(at + what.size()));
-}
 
 #if defined(__x86_64__)
 // From here on the process runs in a circle, as by a bug: nobody has stopped it, and its loop does
@@ -187,13 +214,8 @@ TEST_CASE("a counter that all workers count is right, over reload after reload")
 }
 
 TEST_CASE("a bus that is killed comes back empty, and no worker is harmed") {
-  BusSite site;
-  Daemon daemon(site);
-  daemon.expect_error("the bus ended (SIGKILL");
-  reach_all(daemon, "before");
-  REQUIRE(get(daemon.address("api"), "/set/value").ok());
-  const auto workers = ask_all(daemon);
-  const pid_t bus = bus_of(daemon);
+  BusToLose test("the bus ended (SIGKILL");
+  Daemon& daemon = test.daemon;
   for (int round = 0; round < 2; ++round) {
     const pid_t old = bus_of(daemon);
     REQUIRE(::kill(old, SIGKILL) == 0);
@@ -207,32 +229,18 @@ TEST_CASE("a bus that is killed comes back empty, and no worker is harmed") {
         30s));
     reach_all(daemon, "after" + std::to_string(round));
   }
-  CHECK(bus_of(daemon) != bus);
+  CHECK(bus_of(daemon) != test.bus);
   for (const auto& [pid, seen] : ask_all(daemon)) {
-    CHECK(workers.contains(pid));
+    CHECK(test.workers.contains(pid));
     CHECK(seen.find(" resets 0 ") == std::string::npos);
   }
 }
 
 TEST_CASE("a bus that stands still is told of and replaced, and the workers find the new one") {
-  BusSite site;
-  Daemon daemon(site);
-  daemon.expect_error("the bus");
-  reach_all(daemon, "before");
-  REQUIRE(get(daemon.address("api"), "/set/value").ok());
-  const auto workers = ask_all(daemon);
-  const pid_t stopped = bus_of(daemon);
-  REQUIRE(::kill(stopped, SIGSTOP) == 0);
-  daemon.wait_for_log("stopped by a signal", 30s);
-  daemon.wait_for_log("it kept are lost", 30s);
-  reach_all(daemon, "after");
-  CHECK(bus_of(daemon) != stopped);
-  CHECK_FALSE(exists(stopped));
-  CHECK(get(daemon.address("api"), "/get").body == "(none)");
-  for (const auto& [pid, seen] : ask_all(daemon)) CHECK(workers.contains(pid));
-  const std::string status = daemon.ctl({"status"}).text();
-  INFO(status);
-  CHECK(status.find("restarts 1  last exit: SIGKILL, stopped by a signal") != std::string::npos);
+  BusToLose test("the bus");
+  REQUIRE(::kill(test.bus, SIGSTOP) == 0);
+  test.check_replaced("stopped by a signal");
+  test.check_last_exit("SIGKILL", "stopped by a signal");
 }
 
 TEST_CASE("a worker that asks for the bus once more while it is given it keeps what it was given") {
@@ -247,29 +255,14 @@ TEST_CASE("a worker that asks for the bus once more while it is given it keeps w
 
 #if defined(__x86_64__)
 TEST_CASE("a bus whose loop hangs is told of, ended and replaced, and comes back empty") {
-  BusSite site;
-  Daemon daemon(site);
-  daemon.expect_error("the bus");
-  reach_all(daemon, "before");
-  REQUIRE(get(daemon.address("api"), "/set/value").ok());
-  const auto workers = ask_all(daemon);
-  const pid_t hung = bus_of(daemon);
-  let_it_hang(hung);
-  daemon.wait_for_log("its loop had not turned for", 30s);
-  daemon.wait_for_log("it kept are lost", 30s);
-  reach_all(daemon, "after");
-  CHECK(bus_of(daemon) != hung);
-  CHECK_FALSE(exists(hung));
-  CHECK(get(daemon.address("api"), "/get").body == "(none)");
-  for (const auto& [pid, seen] : ask_all(daemon)) {
+  BusToLose test("the bus");
+  let_it_hang(test.bus);
+  test.check_replaced("its loop had not turned for");
+  for (const auto& [pid, seen] : ask_all(test.daemon)) {
     INFO(seen);
-    CHECK(workers.contains(pid));
     CHECK(seen.find(" resets 1 ") != std::string::npos);
   }
-  const std::string status = daemon.ctl({"status"}).text();
-  INFO(status);
-  CHECK(status.find("restarts 1  last exit: SIGABRT") != std::string::npos);
-  CHECK(status.find("its loop had not turned") != std::string::npos);
+  test.check_last_exit("SIGABRT", "its loop had not turned");
 }
 #endif
 
@@ -289,8 +282,9 @@ TEST_CASE("messages that are dropped for a slow worker are told of by its name a
   const std::string log = daemon.log();
   INFO(log);
   REQUIRE(told);
-  const std::string name = ", pid " + std::to_string(slow) + ": more than 1 MiB waited for it";
+  const std::string name = ", pid " + std::to_string(slow) + ", published by api/";
   CHECK(log.find(name) != std::string::npos);
+  CHECK(log.find(": more than 1 MiB waited for it") != std::string::npos);
   CHECK(daemon.status().text.find("\"dropped\":0,") == std::string::npos);
 }
 

@@ -1,6 +1,5 @@
 // Connections that plugins open to others: by the proxy as a tunnel, and by the dialer plugin to
 // other groups and to peers that the test plays.
-#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <catch2/catch.hpp>
@@ -16,37 +15,13 @@
 #include "support/site.hpp"
 #include "support/talk.hpp"
 #include "support/tls_talk.hpp"
+#include "support/tunnel.hpp"
 
 using namespace appserver::integration;
 using appserver::os::Fd;
 namespace fs = std::filesystem;
 
 namespace {
-
-std::string tunnel(const std::string& upstream) {
-  return "groups:\n  api:\n    plugin: proxy\n    count: 1\n    listen: 'tcp://127.0.0.1:0'\n"
-         "    settings: {upstream: '" +
-         upstream + "'}\n    limits: {send_buffer: 64KiB}\n";
-}
-
-struct Tunnel {
-  explicit Tunnel(const std::string& upstream) : site(tunnel(upstream)), daemon(prepared(site)) {}
-  static const Site& prepared(Site& site) {
-    site.install(shipped_plugin("proxy"), "proxy");
-    return site;
-  }
-  Fd connect() const {
-    int error = 0;
-    Fd socket = begin_connect(daemon.address(), error);
-    const int flags = ::fcntl(socket.get(), F_GETFL);
-    ::fcntl(socket.get(), F_SETFL, flags & ~O_NONBLOCK);
-    be_patient(socket);
-    return socket;
-  }
-
-  Site site;
-  Daemon daemon;
-};
 
 fs::path test_plugin(const std::string& name) {
   return fs::path(APPSERVER_TEST_PLUGINS) / (name + ".so");

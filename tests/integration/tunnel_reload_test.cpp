@@ -1,5 +1,4 @@
 // Tunnels of the proxy while its worker is replaced.
-#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -8,9 +7,8 @@
 #include <future>
 #include <string>
 
-#include "support/daemon.hpp"
 #include "support/peer.hpp"
-#include "support/site.hpp"
+#include "support/tunnel.hpp"
 #include "support/verdict.hpp"
 
 using namespace appserver::integration;
@@ -28,42 +26,23 @@ std::string upload() {
 
 struct Proxied {
   explicit Proxied(const std::string& drain_timeout)
-      : site(
-            "groups:\n  api:\n    plugin: proxy\n    count: 1\n    listen: 'tcp://127.0.0.1:0'\n"
-            "    settings: {upstream: 'tcp://" +
-            peer.address() + "'}\n    limits: {send_buffer: 64KiB}\n    reload: {drain_timeout: " +
-            drain_timeout + "}\n"),
-        daemon(prepared(site)) {}
-  static const Site& prepared(Site& site) {
-    site.install(shipped_plugin("proxy"), "proxy");
-    return site;
-  }
-
-  Fd connect() const {
-    int error = 0;
-    Fd socket = begin_connect(daemon.address(), error);
-    const int flags = ::fcntl(socket.get(), F_GETFL);
-    ::fcntl(socket.get(), F_SETFL, flags & ~O_NONBLOCK);
-    be_patient(socket);
-    return socket;
-  }
+      : tunnel("tcp://" + peer.address(), "    reload: {drain_timeout: " + drain_timeout + "}\n") {}
 
   // So far that who comes now is served by the new worker.
   void wait_for_successor() {
-    daemon.wait_for_status("the old worker drains", [](const Status& now) {
+    tunnel.daemon.wait_for_status("the old worker drains", [](const Status& now) {
       const auto& workers = now.group("api").workers;
       return std::ranges::any_of(workers,
                                  [](const auto& each) { return each.state == "draining"; });
     });
-    const Fd next = connect();
+    const Fd next = tunnel.connect();
     send_all(next, "new");
     const Fd upstream = peer.accept();
     REQUIRE(read_all(upstream, 3) == "new");
   }
 
   Peer peer{65'536};
-  Site site;
-  Daemon daemon;
+  Tunnel tunnel;
 };
 
 // Blocks as long as the other end does not read, and ends the direction. The error, or 0.
@@ -93,10 +72,10 @@ int error_at_end(const Fd& socket) {
 TEST_CASE("what goes through a tunnel during a reload arrives whole, however late it is read") {
   Proxied proxied("60s");
   const std::string bytes = upload();
-  const Fd client = proxied.connect();
+  const Fd client = proxied.tunnel.connect();
   const Fd upstream = proxied.peer.accept();
   const auto sent = send_in_background(client, bytes);
-  Process reload = proxied.daemon.begin_ctl({"reload"});
+  Process reload = proxied.tunnel.daemon.begin_ctl({"reload"});
   proxied.wait_for_successor();
   REQUIRE((read_all(upstream) == bytes));
   // One direction has ended; the old worker stays for the other.
@@ -111,12 +90,12 @@ TEST_CASE("what goes through a tunnel during a reload arrives whole, however lat
 
 TEST_CASE("a tunnel that outlasts drain_timeout is reset at both ends, and the reload says so") {
   Proxied proxied("1s");
-  proxied.daemon.expect_error("partial after");
+  proxied.tunnel.daemon.expect_error("partial after");
   const std::string bytes = upload();
-  const Fd client = proxied.connect();
+  const Fd client = proxied.tunnel.connect();
   const Fd upstream = proxied.peer.accept();
   auto sent = send_in_background(client, bytes);
-  Process reload = proxied.daemon.begin_ctl({"reload"});
+  Process reload = proxied.tunnel.daemon.begin_ctl({"reload"});
   proxied.wait_for_successor();
   const auto exit = reload.wait(60s);
   INFO(reload.out() << reload.err());

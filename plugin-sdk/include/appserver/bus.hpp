@@ -276,7 +276,8 @@ class Bus {
   Bus(const appserver_host* host, appserver_worker* worker) noexcept : set_(host, worker) {}
 
   // To all who have subscribed to the topic, in every group, this worker too; in the order of this
-  // worker's publishing. What is published while the bus is lost may be lost.
+  // worker's publishing. What is published while the bus is lost may be lost; what no bus has taken
+  // for 2 s is, and the daemon's log says how many messages that were.
   void publish(std::string_view topic, std::string_view message) {
     const std::int32_t result =
         set_.table().publish(set_.worker(), detail::str(topic), detail::str(message));

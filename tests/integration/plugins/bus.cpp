@@ -1,7 +1,7 @@
 // The bus as requests: /publish/TEXT to the topic "news", /add counts "count", /count, /set/VALUE
-// and /get of "key". /linger/PORT passes sockets on to the daemon that are connected to the port
-// and whose close waits. /flood publishes 2 MiB of "news". /seen tells who answers, what it has
-// seen of "news" and how often the bus was lost.
+// and /get of "key", /keep/KEY sets that to 4 KiB. /linger/PORT passes sockets on to the daemon
+// that are connected to the port and whose close waits. /flood publishes 2 MiB of "news". /seen
+// tells who answers, what it has seen of "news" and how often the bus was lost.
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -114,8 +114,9 @@ class BusProbe final : public Plugin {
               [later = response.defer()](Outcome<std::int64_t> sum) mutable {
                 answer(later, sum, [&] { return std::to_string(sum.value()); });
               });
-    } else if (path.starts_with("/set/")) {
-      bus.set("key", rest, Bus::kForEver,
+    } else if (path.starts_with("/set/") || path.starts_with("/keep/")) {
+      const bool is_set = path.starts_with("/set/");
+      bus.set(is_set ? "key" : rest, is_set ? rest : std::string(4096, 'k'), Bus::kForEver,
               [later = response.defer()](Outcome<std::uint64_t> version) mutable {
                 answer(later, version, [] { return std::string("set"); });
               });

@@ -185,7 +185,8 @@ TEST_CASE_METHOD(Fixture, "a subscriber that does not fetch loses the oldest and
   const auto warnings = server.report(std::chrono::steady_clock::now());
   REQUIRE(warnings.size() == 1);
   CHECK_THAT(warnings[0], Catch::Contains("dropped " + std::to_string(lost) +
-                                          " messages of topic \"news\" for worker 1: "));
+                                          " messages of topic \"news\" for worker 1, "
+                                          "published by worker 2: "));
 }
 
 TEST_CASE_METHOD(Fixture, "a worker that does not fetch its results is closed within a bound") {
@@ -265,4 +266,23 @@ TEST_CASE_METHOD(Fixture,
   CHECK(after.sent + after.dropped == 40 * 5);
   CHECK(after.keys == 1);
   CHECK(after.memory == server.store().bytes());
+}
+
+TEST_CASE_METHOD(Fixture, "a group that fills all keys is named, and another has room still") {
+  Worker greedy = join(1);
+  Worker modest = join(2);
+  const std::string filler(10'000, 'x');
+  int refused = 0;
+  for (std::uint64_t i = 1; i <= 100; ++i) {
+    REQUIRE(greedy.send(Kind::set, "key" + std::to_string(i), filler, 0, i));
+    if (next(greedy) == std::to_string(i) + "=3  0") ++refused;
+  }
+  REQUIRE(refused > 0);
+  modest.send(Kind::set, "other", filler, 0, 1);
+  CHECK(next(modest) == "1=0  0");
+  const auto warnings = server.report(std::chrono::steady_clock::now());
+  REQUIRE(warnings.size() == 1);
+  CHECK_THAT(warnings[0], Catch::StartsWith("refused " + std::to_string(refused) +
+                                            " changes of keys by worker 1: "));
+  CHECK_THAT(warnings[0], Catch::Contains("those of group worker 1 the most"));
 }

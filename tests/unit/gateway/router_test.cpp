@@ -70,6 +70,12 @@ struct Fixture {
       REQUIRE(router.acknowledge(link, number));
     }
   }
+  // Client 7 comes to worker 1, which has yet to acknowledge its "a".
+  void let_first_owe_a() {
+    router.link_ready(1);
+    connect(7);
+    message(7, "a");
+  }
   // Messages that went to a link, "!" behind those that are redelivered.
   std::string messages(LinkId link) const {
     std::string text;
@@ -114,9 +120,7 @@ TEST_CASE("clients spread over the workers, fewest first") {
 
 TEST_CASE("what a worker has not acknowledged is given to another once more, marked and in order") {
   Fixture f;
-  f.router.link_ready(1);
-  f.connect(7);
-  f.message(7, "a");
+  f.let_first_owe_a();
   f.message(7, "b");
   f.message(7, "c");
   REQUIRE(f.router.acknowledge(1, 1));
@@ -129,9 +133,7 @@ TEST_CASE("what a worker has not acknowledged is given to another once more, mar
 
 TEST_CASE("at most once: what a worker may have seen is not given again") {
   Fixture f({.at_least_once = false});
-  f.router.link_ready(1);
-  f.connect(7);
-  f.message(7, "a");
+  f.let_first_owe_a();
   f.router.link_ready(2);
   f.router.link_gone(1, f.now);
   f.message(7, "b");
@@ -143,9 +145,7 @@ TEST_CASE("at most once: what a worker may have seen is not given again") {
 
 TEST_CASE("a worker that drains gets nothing more, and its clients go on when it has answered") {
   Fixture f;
-  f.router.link_ready(1);
-  f.connect(7);
-  f.message(7, "a");
+  f.let_first_owe_a();
   f.router.link_ready(2);
   f.router.link_draining(1, f.now);
   f.message(7, "b");
@@ -187,9 +187,7 @@ TEST_CASE("without a worker messages wait, and none is lost before its time") {
 
 TEST_CASE("what waits behind a slow worker is not lost, however long it takes") {
   Fixture f({.link_events = 2, .park_timeout = 10s});
-  f.router.link_ready(1);
-  f.connect(7);
-  f.message(7, "a");
+  f.let_first_owe_a();
   f.message(7, "b");
   f.now += 1h;
   f.router.expire(f.now);
@@ -278,9 +276,7 @@ TEST_CASE("an acknowledgement of what was not given, or given back already, is r
 
 TEST_CASE("acknowledgements come in any order, that of the close included") {
   Fixture f;
-  f.router.link_ready(1);
-  f.connect(7);
-  f.message(7, "a");
+  f.let_first_owe_a();
   f.close(7);
   CHECK(f.router.acknowledge(1, 3));
   CHECK(f.router.clients() == 1);

@@ -45,6 +45,28 @@ ScriptedServer::Script answers_and_ends(std::string answer) {
   };
 }
 
+struct Uploaded {
+  std::string answer;
+  std::size_t idle_connections = 0;  // right after it
+};
+// What a call is told that uploads 32 MiB to a server that does this, without and with TLS.
+template <class Serve>
+Uploaded upload_to(Serve&& serve) {
+  const bool tls = GENERATE(false, true);
+  ScriptedServer server([&](ScriptedServer& self) { serve(self.accept()); },
+                        tls ? server_context(material_of(issue({"IP:127.0.0.1"}))) : nullptr);
+  ScratchFile authorities(authority().certificate());
+  HttpRequest request;
+  request.method = "PUT";
+  request.url = server.url();
+  request.body.assign(std::size_t{32} << 20, 'x');
+  request.options.timeout = 15s;
+  request.options.ca_file = authorities.path();
+  // Ends before the server does, which waits for that.
+  Calling calling;
+  return {told(calling.call(request)), calling.client.idle_connections()};
+}
+
 }  // namespace
 
 TEST_CASE("an HTTP call gives status, headers and body, and says what it wants as HTTP has it") {
@@ -167,47 +189,23 @@ TEST_CASE("an answer that does not come whole in time is a timeout, and the conn
 TEST_CASE("a server that answers a large upload before its end gives that answer") {
   const std::string refusal =
       "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig";
-  const bool tls = GENERATE(false, true);
-  ScriptedServer server(
-      [&](ScriptedServer& self) {
-        Accepted client = self.accept();
-        client.head();
-        client.send("HTTP/1.1 100 Continue\r\n\r\n");
-        client.send(refusal);
-        client.wait_for_end_unread();
-      },
-      tls ? server_context(material_of(issue({"IP:127.0.0.1"}))) : nullptr);
-  ScratchFile authorities(authority().certificate());
-  HttpRequest request;
-  request.method = "PUT";
-  request.url = server.url();
-  request.body.assign(std::size_t{32} << 20, 'x');
-  request.options.timeout = 15s;
-  request.options.ca_file = authorities.path();
-  Calling calling;
-  CHECK(told(calling.call(request)) == "413 big");
-  CHECK(calling.client.idle_connections() == 0);
+  const Uploaded uploaded = upload_to([&](Accepted client) {
+    client.head();
+    client.send("HTTP/1.1 100 Continue\r\n\r\n");
+    client.send(refusal);
+    client.wait_for_end_unread();
+  });
+  CHECK(uploaded.answer == "413 big");
+  CHECK(uploaded.idle_connections == 0);
 }
 
 TEST_CASE("an early answer that a reset follows at once is the answer") {
-  const bool tls = GENERATE(false, true);
-  ScriptedServer server(
-      [&](ScriptedServer& self) {
-        Accepted client = self.accept();
-        client.head();
-        client.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig");
-        // With what was not read, its end is a reset.
-      },
-      tls ? server_context(material_of(issue({"IP:127.0.0.1"}))) : nullptr);
-  ScratchFile authorities(authority().certificate());
-  HttpRequest request;
-  request.method = "PUT";
-  request.url = server.url();
-  request.body.assign(std::size_t{32} << 20, 'x');
-  request.options.timeout = 15s;
-  request.options.ca_file = authorities.path();
-  Calling calling;
-  CHECK(told(calling.call(request)) == "413 big");
+  const Uploaded uploaded = upload_to([](Accepted client) {
+    client.head();
+    client.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig");
+    // With what was not read, its end is a reset.
+  });
+  CHECK(uploaded.answer == "413 big");
 }
 
 TEST_CASE("an answer over max_body is refused, however it comes") {

@@ -12,12 +12,28 @@ using namespace appserver::test;
 
 namespace {
 
+enum class Over { tcp, socket_pair };
+
 struct Tunnel : Streaming {
-  Tunnel() : a(connect_tcp("tcp")), b(connect_tcp("tcp")), ids(script.connected) {
+  explicit Tunnel(Over over = Over::tcp) : a(open(over)), b(open(over)), ids(script.connected) {
     REQUIRE(server.pipe(ids.at(0), ids.at(1)) == APPSERVER_OK);
     REQUIRE(server.pipe(ids.at(1), ids.at(0)) == APPSERVER_OK);
   }
 
+  Client open(Over over) { return over == Over::tcp ? connect_tcp("tcp") : connect("tcp"); }
+
+  // From a, until nothing more fits anywhere; all that was sent.
+  std::string stuff() {
+    const std::string chunk(3'000, 'x');
+    std::string sent;
+    for (int quiet = 0; quiet < 50;) {
+      const auto put = ::send(a.fd(), chunk.data(), chunk.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (put > 0) sent.append(chunk, 0, static_cast<std::size_t>(put));
+      quiet = put > 0 ? 0 : quiet + 1;
+      settle(context);
+    }
+    return sent;
+  }
   // Until the server holds bytes that b has no room for, and has read all of a's.
   void fill() {
     const std::string chunk(3'000, 'x');
@@ -49,90 +65,57 @@ void drain(Tunnel& tunnel) {
 }  // namespace
 
 TEST_CASE("two piped connections are a tunnel that no faster end overruns") {
-  Streaming serving;
-  Client a = serving.connect("tcp");
-  Client b = serving.connect("tcp");
-  const auto ids = serving.script.connected;
-  REQUIRE(serving.server.pipe(ids.at(0), ids.at(1)) == APPSERVER_OK);
-  REQUIRE(serving.server.pipe(ids.at(1), ids.at(0)) == APPSERVER_OK);
-  b.send("from b");
-  REQUIRE(serving.gets(a, "from b"));
-  std::string sent;
-  std::string chunk(3000, 'x');
-  // Until nothing more fits anywhere: the tunnel's own share is bounded.
-  for (int quiet = 0; quiet < 50;) {
-    const auto put = ::send(a.fd(), chunk.data(), chunk.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (put > 0) sent.append(chunk, 0, static_cast<std::size_t>(put));
-    quiet = put > 0 ? 0 : quiet + 1;
-    settle(serving.context);
-  }
-  appserver_connection_info info{};
-  info.size = sizeof(info);
-  REQUIRE(serving.server.info(ids.at(1), info) == APPSERVER_OK);
-  CHECK(info.unsent < 300'000);
-  REQUIRE(serving.until([&] {
-    b.read_all();
-    return b.received.size() == sent.size();
+  Tunnel tunnel(Over::socket_pair);
+  tunnel.b.send("from b");
+  REQUIRE(tunnel.gets(tunnel.a, "from b"));
+  const std::string sent = tunnel.stuff();
+  // The tunnel's own share is bounded.
+  const std::uint64_t unsent = tunnel.unsent_to_b();
+  CHECK(unsent > 0);
+  CHECK(unsent < 300'000);
+  REQUIRE(tunnel.until([&] {
+    tunnel.b.read_all();
+    return tunnel.b.received.size() == sent.size();
   }));
-  CHECK(serving.script.messages.empty());
-  a.end();
-  CHECK(serving.closes(b));
-  b.end();
-  CHECK(serving.until([&] { return serving.script.ended.size() == 2; }));
+  CHECK(tunnel.script.messages.empty());
+  tunnel.a.end();
+  CHECK(tunnel.closes(tunnel.b));
+  tunnel.b.end();
+  CHECK(tunnel.until([&] { return tunnel.script.ended.size() == 2; }));
 }
 
 TEST_CASE("an end of a tunnel that takes nothing is still read from") {
-  Streaming serving;
-  Client a = serving.connect("tcp");
-  Client b = serving.connect("tcp");
-  const auto ids = serving.script.connected;
-  REQUIRE(serving.server.pipe(ids.at(0), ids.at(1)) == APPSERVER_OK);
-  REQUIRE(serving.server.pipe(ids.at(1), ids.at(0)) == APPSERVER_OK);
-  const std::string chunk(3000, 'x');
-  for (int quiet = 0; quiet < 50;) {
-    const auto put = ::send(a.fd(), chunk.data(), chunk.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-    quiet = put > 0 ? 0 : quiet + 1;
-    settle(serving.context);
-  }
-  b.send("an answer");
-  CHECK(serving.gets(a, "an answer"));
+  Tunnel tunnel(Over::socket_pair);
+  tunnel.stuff();
+  tunnel.b.send("an answer");
+  CHECK(tunnel.gets(tunnel.a, "an answer"));
 }
 
 TEST_CASE("a tunnel with one direction left ends when nothing comes from there any more") {
-  Streaming serving;
-  Client a = serving.connect_tcp("tcp");
-  Client b = serving.connect_tcp("tcp");
-  const auto ids = serving.script.connected;
-  REQUIRE(serving.server.pipe(ids.at(0), ids.at(1)) == APPSERVER_OK);
-  REQUIRE(serving.server.pipe(ids.at(1), ids.at(0)) == APPSERVER_OK);
-  a.send("all");
-  a.end();
-  REQUIRE(serving.closes(b));
-  serving.pass(net::StreamServer::kHalfClosed - milliseconds(1'000));
-  CHECK(serving.script.ended.empty());
-  serving.pass(milliseconds(2'000));
-  CHECK(serving.until([&] { return serving.script.ended.size() == 2; }));
+  Tunnel tunnel;
+  tunnel.a.send("all");
+  tunnel.a.end();
+  REQUIRE(tunnel.closes(tunnel.b));
+  tunnel.pass(net::StreamServer::kHalfClosed - milliseconds(1'000));
+  CHECK(tunnel.script.ended.empty());
+  tunnel.pass(milliseconds(2'000));
+  CHECK(tunnel.until([&] { return tunnel.script.ended.size() == 2; }));
 }
 
 TEST_CASE("each direction of a tunnel ends by itself") {
-  Streaming serving;
-  Client a = serving.connect_tcp("tcp");
-  Client b = serving.connect_tcp("tcp");
-  const auto ids = serving.script.connected;
-  REQUIRE(serving.server.pipe(ids.at(0), ids.at(1)) == APPSERVER_OK);
-  REQUIRE(serving.server.pipe(ids.at(1), ids.at(0)) == APPSERVER_OK);
-  a.send("the question");
-  REQUIRE(::shutdown(a.fd(), SHUT_WR) == 0);
-  REQUIRE(serving.closes(b));
-  CHECK(b.received == "the question");
-  CHECK(serving.script.ended.empty());
-  CHECK(serving.server.send(ids.at(1), kBinary, "behind the end") == APPSERVER_GONE);
-  b.send("the answer");
-  REQUIRE(serving.gets(a, "the answer"));
-  b.end();
-  REQUIRE(serving.closes(a));
-  REQUIRE(serving.until([&] { return serving.script.ended.size() == 2; }));
-  CHECK(serving.script.ended.front().reason == APPSERVER_CLOSED_BY_PEER);
+  Tunnel tunnel;
+  tunnel.a.send("the question");
+  REQUIRE(::shutdown(tunnel.a.fd(), SHUT_WR) == 0);
+  REQUIRE(tunnel.closes(tunnel.b));
+  CHECK(tunnel.b.received == "the question");
+  CHECK(tunnel.script.ended.empty());
+  CHECK(tunnel.server.send(tunnel.ids.at(1), kBinary, "behind the end") == APPSERVER_GONE);
+  tunnel.b.send("the answer");
+  REQUIRE(tunnel.gets(tunnel.a, "the answer"));
+  tunnel.b.end();
+  REQUIRE(tunnel.closes(tunnel.a));
+  REQUIRE(tunnel.until([&] { return tunnel.script.ended.size() == 2; }));
+  CHECK(tunnel.script.ended.front().reason == APPSERVER_CLOSED_BY_PEER);
 }
 
 TEST_CASE("a pipe of one direction ends with its source, and ends both") {

@@ -59,10 +59,17 @@ struct AtBus : Hosting {
     return *got;
   }
 
+  // Whether the log has this by now, and what else it has.
+  bool is_logged(const std::string& text) {
+    for (std::string line = next_log(); !line.empty(); line = next_log()) logged += line + "\n";
+    return logged.find(text) != std::string::npos;
+  }
+
   std::unique_ptr<bus::Server> bus_server;
   std::optional<Worker> sdk;
   int asked = 0;
   std::uint64_t told_given = 0;
+  std::string logged;  // each line with its level before it
 };
 
 }  // namespace
@@ -261,4 +268,36 @@ TEST_CASE("who is told that the bus was lost hears all that is published in answ
   test.renew();
   REQUIRE(test.until([&] { return !got.empty(); }));
   CHECK(got == std::vector<std::string>{"what did I miss?"});
+}
+
+TEST_CASE("messages that no bus takes in time are told of, once in an interval") {
+  const auto begin = std::chrono::steady_clock::now();
+  AtBus test;
+  test.bus_server.reset();
+  for (int i = 0; i < 3; ++i) test.at().publish("news", "x");
+  test.at().publish("other", "x");
+  REQUIRE(test.until([&] { return test.is_logged("\"other\""); }));
+  CHECK_THAT(test.logged, Catch::Contains("2dropped 3 messages of topic \"news\": no bus took"));
+  CHECK_THAT(test.logged, Catch::Contains("2dropped 1 messages of topic \"other\": no bus took"));
+  test.logged.clear();
+  test.at().publish("news", "x");
+  REQUIRE(test.until([&] { return test.is_logged("\n"); }));
+  CHECK_THAT(test.logged, Catch::StartsWith("2dropped 1 messages of topic \"news\": no bus took"));
+  CHECK(std::chrono::steady_clock::now() - begin >= bus::Losses::kInterval + 2s);
+}
+
+TEST_CASE("a worker that ends tells of the messages that no bus has taken until then") {
+  AtBus test;
+  SECTION("where there is no bus") {
+    test.bus_server.reset();
+    test.at().publish("news", "x");
+    test.plugin.stop();
+    CHECK(test.is_logged("2dropped 1 messages of topic \"news\": the worker ended before"));
+  }
+  SECTION("but of none that was taken") {
+    test.at().publish("news", "x");
+    CHECK(test.get("key") == "(none)");
+    test.plugin.stop();
+    CHECK_FALSE(test.is_logged("dropped"));
+  }
 }

@@ -35,8 +35,9 @@ typedef uint64_t appserver_subscription; /* 0 is none; values are never reused *
 
 typedef struct appserver_bus_result {
   uint32_t size;
-  /* OK; NOT_FOUND: no such key; BUS_CONFLICT; LIMIT: the bound of all keys is reached; INVALID: not
-   * a number, or the sum is none of 64 bits; BUS_UNREACHABLE. */
+  /* OK; NOT_FOUND: no such key; BUS_CONFLICT; LIMIT: the bound of all keys is reached, of which
+   * a group alone can take seven eighths; INVALID: not a number, or the sum is none of 64 bits;
+   * BUS_UNREACHABLE. */
   int32_t status;
   uint64_t version; /* of the key as it is now; 0 where it is absent. Each change gives another */
   int64_t number;   /* of add: the sum */
@@ -55,7 +56,8 @@ typedef struct appserver_bus_host {
   uint32_t size;
   uint32_t reserved;
 
-  /* Never waits. While the bus cannot be reached a message waits for at most 2 s. */
+  /* Never waits. While the bus cannot be reached a message waits for at most 2 s; then it is
+   * dropped, and the daemon's log says how many were. */
   int32_t (*publish)(appserver_worker* worker, appserver_str topic,
                      appserver_str message) APPSERVER_NOEXCEPT;
 
