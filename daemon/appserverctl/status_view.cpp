@@ -68,6 +68,38 @@ std::string udp_line(const GroupStatus& group) {
                      human_count(sum(group, &WorkerStatus::datagrams_dropped)));
 }
 
+std::uint64_t sum_of(const GroupStatus& group, std::uint64_t control::GatewayStatus::*counter) {
+  std::uint64_t sum = 0;
+  for (const WorkerStatus& worker : group.workers) {
+    if (worker.gateway) sum += (*worker.gateway).*counter;
+  }
+  return sum;
+}
+
+bool is_gateway(const GroupStatus& group) {
+  return std::ranges::any_of(group.workers, [](const auto& each) { return each.gateway.has_value(); });
+}
+
+// The fewest business workers that one of its workers can give events to.
+std::uint64_t fewest_workers(const GroupStatus& group) {
+  std::optional<std::uint64_t> fewest;
+  for (const WorkerStatus& worker : group.workers) {
+    if (worker.gateway) fewest = std::min(fewest.value_or(UINT64_MAX), worker.gateway->workers);
+  }
+  return fewest.value_or(0);
+}
+
+std::string gateway_line(const GroupStatus& group) {
+  using control::GatewayStatus;
+  return fmt::format(
+      "gateway  {}  clients {}  business workers {}  waiting {} ({})  lost {}  cut {}\n",
+      group.name, human_count(sum_of(group, &GatewayStatus::clients)), fewest_workers(group),
+      human_count(sum_of(group, &GatewayStatus::waiting)),
+      human_bytes(sum_of(group, &GatewayStatus::waiting_bytes)),
+      human_count(sum_of(group, &GatewayStatus::lost)),
+      human_count(sum_of(group, &GatewayStatus::cut)));
+}
+
 bool takes_datagrams(const GroupStatus& group) {
   return std::ranges::any_of(group.listen,
                              [](const auto& address) { return address.starts_with("udp://"); });
@@ -180,6 +212,7 @@ std::string print_status(const control::Status& status) {
   for (const GroupStatus& group : status.groups) {
     if (group.tls) more += tls_line(group);
     if (takes_datagrams(group)) more += udp_line(group);
+    if (is_gateway(group)) more += gateway_line(group);
   }
   if (!more.empty()) out += "\n" + more;
   if (!worker_table.empty()) out += "\n" + worker_table;

@@ -32,7 +32,7 @@ class GivenFds final {
 
 bool is_known(std::uint16_t kind) {
   return (kind >= static_cast<std::uint16_t>(Kind::boot) &&
-          kind <= static_cast<std::uint16_t>(Kind::bus)) ||
+          kind <= static_cast<std::uint16_t>(Kind::link)) ||
          (kind >= static_cast<std::uint16_t>(Kind::ready) &&
           kind <= static_cast<std::uint16_t>(Kind::want_bus));
 }

@@ -28,8 +28,10 @@ enum class Kind : std::uint16_t {
   kept = 8,           // a reload went by and left this worker alone
   save_state = 9,     // number: what the answer is to carry; 0: answer right before on_worker_stop
   certificates = 10,  // fds: sealed memory file of them; for new handshakes
-  bus = 11,  // fds: a connected message socket; of a worker: to the bus; of the bus: to a worker,
-             // and number: which, text: its name for people
+  bus = 11,   // fds: a connected message socket; of a worker: to the bus; of the bus: to a worker,
+              // and number: which, text: its name for people
+  link = 12,  // fds: a connected stream socket; of a gateway worker: to a business worker; of a
+              // business worker: to a gateway worker
   // Worker to supervisor.
   ready = 101,    // on_worker_start returned; number: 1 where the plugin leaves state;
                   // text: why it could not read what it was left

@@ -129,6 +129,22 @@ struct Compress {
   friend bool operator==(const Compress&, const Compress&) = default;
 };
 
+// A gateway holds connections and takes what comes over them to the workers of business groups.
+enum class GroupKind { plain, gateway, business };
+
+// What becomes of a message whose business worker ended before it had acknowledged it.
+enum class Delivery { at_least_once, at_most_once };
+
+// Of a group of kind gateway.
+struct Gateway {
+  Delivery delivery = Delivery::at_least_once;
+  milliseconds park_timeout{30'000};  // that a message waits where there is no business worker
+  Bytes park_memory{64ull << 20};     // that wait in one worker before nothing more is read
+  std::uint32_t ping_limit = 0;       // silent limits.ping_interval before a client is cut; 0: none
+  std::string ping_data;              // sent to what is no WebSocket; empty: nothing
+  friend bool operator==(const Gateway&, const Gateway&) = default;
+};
+
 struct Rlimit {
   std::optional<std::uint64_t> soft;  // nullopt: unlimited
   std::optional<std::uint64_t> hard;
@@ -137,7 +153,10 @@ struct Rlimit {
 
 struct Group {
   std::string name;
-  std::filesystem::path plugin;  // absolute path of the .so that was asked for
+  GroupKind kind = GroupKind::plain;
+  std::string of_gateway;        // of a business group: the name of its gateway group
+  Gateway gateway;               // of a gateway group
+  std::filesystem::path plugin;  // absolute path of the .so that was asked for; empty: a gateway
   std::vector<Listen> listen;
   std::uint32_t count = 1;  // `auto` is resolved to the usable processors
   bool reloadable = true;

@@ -176,12 +176,21 @@ void dump_compress(Writer& out, const Compress& compress) {
 
 void dump_group(Writer& out, const Group& group) {
   out.line(1, group.name + (group.dropped ? ":  # dropped into the plugin folder" : ":"));
-  out.field(2, "plugin", scalar(group.plugin.native()));
+  if (group.kind != GroupKind::plain) out.field(2, "kind", to_word(group.kind));
+  if (!group.of_gateway.empty()) out.field(2, "gateway", group.of_gateway);
+  if (group.kind != GroupKind::gateway) out.field(2, "plugin", scalar(group.plugin.native()));
   if (!group.listen.empty()) out.line(2, "listen:");
   for (const Listen& listen : group.listen) out.line(3, "- " + scalar(listen.text));
   out.field(2, "count", group.count);
   out.field(2, "reloadable", group.reloadable);
-  dump_below(out, 2, "settings:", json::parse(group.settings));
+  if (group.kind == GroupKind::gateway) {
+    out.field(2, "delivery", to_word(group.gateway.delivery));
+    out.line(2, "park:");
+    out.field(3, "timeout", to_text(group.gateway.park_timeout));
+    out.field(3, "memory", to_text(group.gateway.park_memory));
+  } else {
+    dump_below(out, 2, "settings:", json::parse(group.settings));
+  }
   dump_reload(out, group.reload);
   out.line(2, "limits:");
   out.field(3, "max_connections", group.limits.max_connections);
@@ -193,6 +202,11 @@ void dump_group(Writer& out, const Group& group) {
   out.field(3, "send_timeout", to_text(group.limits.send_timeout));
   out.field(3, "stream_idle_timeout", to_text(group.limits.stream_idle_timeout));
   out.field(3, "ping_interval", to_text(group.limits.ping_interval));
+  if (group.kind == GroupKind::gateway) {
+    out.field(3, "ping_limit", group.gateway.ping_limit);
+    if (!group.gateway.ping_data.empty())
+      out.field(3, "ping_data", quoted_yaml(escape_variables(group.gateway.ping_data)));
+  }
   out.line(2, "recycle:");
   out.field(3, "max_requests", group.recycle.max_requests);
   out.field(3, "max_memory", to_text(group.recycle.max_memory));

@@ -59,6 +59,7 @@ Config load(std::string_view text, const std::filesystem::path& file,
     problems.add({document.name, 0, 0},
                  "no groups; add at least one, such as groups: {api: {plugin: hello}}");
   }
+  check_gateways(groups, problems);
   problems.throw_if_any();
   config.groups.reserve(groups.size());
   for (GroupSource& source : groups) config.groups.push_back(std::move(source.group));

@@ -16,6 +16,10 @@ namespace appserver::config {
 namespace {
 
 constexpr auto kGroupKeys = std::to_array<std::string_view>({"plugin",
+                                                             "kind",
+                                                             "gateway",
+                                                             "delivery",
+                                                             "park",
                                                              "tls",
                                                              "listen",
                                                              "count",
@@ -35,9 +39,10 @@ constexpr auto kGroupKeys = std::to_array<std::string_view>({"plugin",
                                                              "proxy_protocol",
                                                              "proxy_protocol_from",
                                                              "compress"});
-constexpr std::array<std::string_view, 9> kLimitsKeys = {
-    "max_connections", "max_body",     "header_timeout",      "idle_timeout", "max_message",
-    "send_buffer",     "send_timeout", "stream_idle_timeout", "ping_interval"};
+constexpr std::array<std::string_view, 11> kLimitsKeys = {
+    "max_connections", "max_body",    "header_timeout", "idle_timeout",
+    "max_message",     "send_buffer", "send_timeout",   "stream_idle_timeout",
+    "ping_interval",   "ping_limit",  "ping_data"};
 constexpr std::size_t kMaxGroups = 1024;
 
 // A name is a file of the plugin folder; anything that looks like a path is one.
@@ -66,6 +71,7 @@ void take_plugin_beside(const Section& section, const std::filesystem::path& fol
 
 void read_or_take_plugin(const Section& section, const Entry& entry, const PluginPlace& plugin,
                          Group& group) {
+  if (group.kind == GroupKind::gateway) return;
   if (plugin.beside) return take_plugin_beside(section, plugin.folder, group);
   const bool is_mapping = entry.value->kind == NodeKind::map || entry.value->kind == NodeKind::null;
   if (is_mapping && section.find("plugin") == nullptr) {
@@ -134,6 +140,7 @@ GroupSource read_group(const Scope& scope, const Entry& entry, const PluginPlace
   Group& group = source.group;
   group.name = entry.key;
   const Section section(scope, entry.value, "groups." + entry.key, kGroupKeys);
+  read_kind(section, group);
   read_or_take_plugin(section, entry, plugin, group);
   read_listen(section, source);
   const auto count = read_count(section, group);
@@ -143,7 +150,9 @@ GroupSource read_group(const Scope& scope, const Entry& entry, const PluginPlace
   }
   read_reload(section, count, group.reload);
   check_probe(section, group);
-  read_limits(section.section("limits", kLimitsKeys), group.limits);
+  const Section limits = section.section("limits", kLimitsKeys);
+  read_limits(limits, group.limits);
+  read_gateway(section, entry, limits, group);
   read_compress(section, group);
   read_recycle(section, group.recycle);
   read_hang_timeout(section, group.hang_timeout);

@@ -61,6 +61,17 @@ void read_proxy_protocol(const Section& section, const GroupSource& source, Prox
 // `compress`: true, false, or a mapping, which says true; of a group whose addresses are read.
 void read_compress(const Section& section, Group& group);
 
+// `kind` and `gateway` of a group; a gateway is not reloadable unless it says so.
+void read_kind(const Section& section, Group& group);
+
+// `delivery`, `park` and limits.ping_limit and ping_data, of a group whose kind and addresses are
+// read.
+void read_gateway(const Section& section, const Entry& group_entry, const Section& limits,
+                  Group& group);
+
+// Complains of a business group whose gateway is none.
+void check_gateways(const std::vector<GroupSource>& groups, Problems& problems);
+
 // A path without NUL, relative to the file that says it.
 bool read_path(const Section& section, std::string_view key, std::filesystem::path& path);
 

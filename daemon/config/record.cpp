@@ -293,7 +293,24 @@ json::value write(const Compress& compress) {
                       {"level", compress.level}};
 }
 
-constexpr std::array<Field<Group>, 21> kGroup = {{
+constexpr std::array<Field<Gateway>, 5> kGateway = {{
+    {"delivery",
+     [](const json::value& value, Gateway& out) { read_word<DeliveryRule>(value, out.delivery); }},
+    {"park_timeout", [](const json::value& value, Gateway& out) { read(value, out.park_timeout); }},
+    {"park_memory", [](const json::value& value, Gateway& out) { read(value, out.park_memory); }},
+    {"ping_limit", [](const json::value& value, Gateway& out) { read(value, out.ping_limit); }},
+    {"ping_data", [](const json::value& value, Gateway& out) { read(value, out.ping_data); }},
+}};
+
+json::value write(const Gateway& gateway) {
+  return json::object{{"delivery", to_word(gateway.delivery)},
+                      {"park_timeout", gateway.park_timeout.count()},
+                      {"park_memory", gateway.park_memory.value},
+                      {"ping_limit", gateway.ping_limit},
+                      {"ping_data", gateway.ping_data}};
+}
+
+constexpr std::array<Field<Group>, 24> kGroup = {{
     {"name", [](const json::value& value, Group& out) { read(value, out.name); }},
     {"plugin", [](const json::value& value, Group& out) { read(value, out.plugin); }},
     {"listen", [](const json::value& value, Group& out) { read(value, out.listen); }},
@@ -319,6 +336,11 @@ constexpr std::array<Field<Group>, 21> kGroup = {{
     {"proxy_protocol",
      [](const json::value& value, Group& out) { read(value, out.proxy_protocol); }},
     {"dropped", [](const json::value& value, Group& out) { read(value, out.dropped); }},
+    {"kind",
+     [](const json::value& value, Group& out) { read_word<GroupKindRule>(value, out.kind); }},
+    {"of_gateway", [](const json::value& value, Group& out) { read(value, out.of_gateway); }},
+    {"gateway",
+     [](const json::value& value, Group& out) { read_fields(value, kGateway, out.gateway); }},
     {"compress",
      [](const json::value& value, Group& out) {
        out.compress.enabled = true;
@@ -353,6 +375,9 @@ json::value to_json(const Group& group) {
   if (group.tls.is_used()) object["tls"] = write(group.tls);
   if (group.proxy_protocol.enabled) object["proxy_protocol"] = write(group.proxy_protocol);
   if (group.dropped) object["dropped"] = true;
+  if (group.kind != GroupKind::plain) object["kind"] = to_word(group.kind);
+  if (!group.of_gateway.empty()) object["of_gateway"] = group.of_gateway;
+  if (group.kind == GroupKind::gateway) object["gateway"] = write(group.gateway);
   if (group.compress.enabled) object["compress"] = write(group.compress);
   return object;
 }

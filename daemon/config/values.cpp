@@ -42,6 +42,8 @@ constexpr std::array<std::string_view, 3> kFormats = {"text", "json", "journald"
 constexpr std::array<std::string_view, 3> kInconclusive = {"continue", "rollback", "wait"};
 constexpr std::array<std::string_view, 3> kClientCertificates = {"none", "optional", "required"};
 constexpr std::array<std::string_view, 2> kTlsVersions = {"1.2", "1.3"};
+constexpr std::array<std::string_view, 3> kGroupKinds = {"plain", "gateway", "business"};
+constexpr std::array<std::string_view, 2> kDeliveries = {"at_least_once", "at_most_once"};
 // `appserverctl reload WORD` means each of these already.
 constexpr std::array<std::string_view, 5> kReservedNames = {"abort", "confirm", "continue",
                                                             "status", "watch"};
@@ -218,6 +220,16 @@ Parsed<TlsVersion> TlsVersionRule::parse(std::string_view text) const {
   return parse_word<TlsVersion>(kTlsVersions, text);
 }
 
+std::string GroupKindRule::expected() const { return listed(kGroupKinds, "or"); }
+Parsed<GroupKind> GroupKindRule::parse(std::string_view text) const {
+  return parse_word<GroupKind>(kGroupKinds, text);
+}
+
+std::string DeliveryRule::expected() const { return listed(kDeliveries, "or"); }
+Parsed<Delivery> DeliveryRule::parse(std::string_view text) const {
+  return parse_word<Delivery>(kDeliveries, text);
+}
+
 std::string AddressRangeRule::expected() const {
   return "a network such as 10.0.0.0/8, an address, or unix";
 }
@@ -278,6 +290,12 @@ std::string_view to_word(ClientCertificates wanted) {
 }
 std::string_view to_word(TlsVersion version) {
   return kTlsVersions.at(static_cast<std::size_t>(version));
+}
+
+std::string_view to_word(GroupKind kind) { return kGroupKinds.at(static_cast<std::size_t>(kind)); }
+
+std::string_view to_word(Delivery delivery) {
+  return kDeliveries.at(static_cast<std::size_t>(delivery));
 }
 
 std::string to_text(milliseconds duration) {

@@ -135,6 +135,18 @@ struct TlsVersionRule {
   Parsed<TlsVersion> parse(std::string_view text) const;
 };
 
+// plain, gateway or business.
+struct GroupKindRule {
+  std::string expected() const;
+  Parsed<GroupKind> parse(std::string_view text) const;
+};
+
+// at_least_once or at_most_once.
+struct DeliveryRule {
+  std::string expected() const;
+  Parsed<Delivery> parse(std::string_view text) const;
+};
+
 // Who may connect: "10.0.0.0/8", "2001:db8::1" or "unix".
 struct AddressRangeRule {
   std::string expected() const;
@@ -168,6 +180,8 @@ std::string_view to_word(LogFormat format);
 std::string_view to_word(Inconclusive policy);
 std::string_view to_word(ClientCertificates wanted);
 std::string_view to_word(TlsVersion version);
+std::string_view to_word(GroupKind kind);
+std::string_view to_word(Delivery delivery);
 
 // The shortest text that reads back as the same value: "90s", "10MiB".
 std::string to_text(milliseconds duration);

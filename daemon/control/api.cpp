@@ -13,6 +13,22 @@ namespace json = boost::json;
 
 namespace {
 
+json::value write_gateway(const std::optional<GatewayStatus>& gateway) {
+  if (!gateway) return nullptr;
+  return json::object{{"clients", gateway->clients}, {"workers", gateway->workers},
+                      {"waiting", gateway->waiting}, {"waiting_bytes", gateway->waiting_bytes},
+                      {"lost", gateway->lost},       {"cut", gateway->cut}};
+}
+
+GatewayStatus read_gateway(const JsonReader& in) {
+  return {.clients = in.count("clients"),
+          .workers = in.count("workers"),
+          .waiting = in.count("waiting"),
+          .waiting_bytes = in.count("waiting_bytes"),
+          .lost = in.count("lost"),
+          .cut = in.count("cut")};
+}
+
 json::object write_worker(const WorkerStatus& worker) {
   json::object metrics;
   for (const auto& [name, value] : worker.metrics) {
@@ -39,6 +55,7 @@ json::object write_worker(const WorkerStatus& worker) {
       {"datagrams_received", worker.datagrams_received},
       {"datagrams_sent", worker.datagrams_sent},
       {"datagrams_dropped", worker.datagrams_dropped},
+      {"gateway", write_gateway(worker.gateway)},
       {"metrics", std::move(metrics)},
       {"state_lost",
        or_null(worker.state_lost ? std::optional(clean(*worker.state_lost)) : std::nullopt)}};
@@ -73,6 +90,7 @@ WorkerStatus read_worker(const JsonReader& in) {
   worker.datagrams_received = in.count_or_0("datagrams_received");
   worker.datagrams_sent = in.count_or_0("datagrams_sent");
   worker.datagrams_dropped = in.count_or_0("datagrams_dropped");
+  if (in.has("gateway")) worker.gateway = read_gateway(in.object("gateway"));
   for (const auto& member : in.object("metrics").members()) {
     if (member.value().is_null()) continue;
     const std::string name(member.key().data(), member.key().size());

@@ -23,8 +23,10 @@
 //                             "in_flight", "connections", "rss_bytes", "restarts", "last_exit":
 //                             words | null, "next_try_seconds": number | null, "lends_to": slot |
 //                             null, "tls_handshakes", "tls_failed", "datagrams_received",
-//                             "datagrams_sent", "datagrams_dropped", "metrics": {name:
-//                             number}, "state_lost": words | null}]}]}
+//                             "datagrams_sent", "datagrams_dropped", "gateway": {"clients",
+//                             "workers", "waiting", "waiting_bytes", "lost", "cut"} | null in
+//                             another group than a gateway, "metrics": {name: number},
+//                             "state_lost": words | null}]}]}
 //
 // POST /v1/reload, /v1/restart, /v1/rollback, /v1/scale and /v1/drain, and GET /v1/rollout/events,
 // answer RolloutEvents, one JSON object a line, until the one with event "done", which alone
@@ -88,6 +90,17 @@ struct BuildStatus {
   friend bool operator==(const BuildStatus&, const BuildStatus&) = default;
 };
 
+// Of a worker of a gateway group.
+struct GatewayStatus {
+  std::uint64_t clients = 0;
+  std::uint64_t workers = 0;  // business workers that take what comes from them
+  std::uint64_t waiting = 0;  // events that wait for one
+  std::uint64_t waiting_bytes = 0;
+  std::uint64_t lost = 0;  // messages that waited too long, or were not to be given twice
+  std::uint64_t cut = 0;   // clients that did not take what was sent to them
+  friend bool operator==(const GatewayStatus&, const GatewayStatus&) = default;
+};
+
 // A slot's worker; a slot that drains an old worker beside its successor has two. pid is 0 while
 // there is none.
 struct WorkerStatus {
@@ -109,7 +122,8 @@ struct WorkerStatus {
   std::uint64_t tls_failed = 0;                         // handshakes, and those cut off
   std::uint64_t datagrams_received = 0;
   std::uint64_t datagrams_sent = 0;
-  std::uint64_t datagrams_dropped = 0;      // in either direction: for want of room, or forged
+  std::uint64_t datagrams_dropped = 0;  // in either direction: for want of room, or forged
+  std::optional<GatewayStatus> gateway{};
   std::map<std::string, double> metrics{};  // the plugin's own; finite
   // Why the slot has not what its worker before knew; until a reload or a drain of it goes well.
   std::optional<std::string> state_lost{};

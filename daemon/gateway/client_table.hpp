@@ -17,9 +17,10 @@ using Serial = std::uint64_t;
 enum class TableResult : std::uint8_t {
   ok = 0,
   no_client = 1,
-  conflict = 2,  // the session is of another version
-  invalid = 3,   // a name that is empty or over kMaxName, a session over kMaxSession
-  full = 4,      // the client is in kMaxGroups groups
+  conflict = 2,   // the session is of another version
+  invalid = 3,    // a name that is empty or over kMaxName, a session over kMaxSession
+  full = 4,       // the client is in kMaxGroups groups
+  too_large = 5,  // the answer would be over kMaxAnswer (link_message.hpp)
 };
 
 class ClientTable final {

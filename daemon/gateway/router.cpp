@@ -199,7 +199,9 @@ void Router::forget(Routes::iterator route) {
     parked_events_ -= queue.events.size();
     waiting_.erase(route->first);
   }
+  const Serial client = route->first;
   routes_.erase(route);
+  sink_.over(client);
   if (all_held_ && parked_bytes_ < limits_.parked_bytes / 4 * 3) release_all();
 }
 

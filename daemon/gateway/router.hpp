@@ -71,6 +71,8 @@ class Router final {
     // A message that waited too long; or, without its body, one that was given to a worker that has
     // ended and is not to be given again.
     virtual void lost(Serial client, const Event& event) = 0;
+    // Nobody hears of the client any more.
+    virtual void over(Serial client) = 0;
   };
 
   // What an event costs beside its body while it waits.

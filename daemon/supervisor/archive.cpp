@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "os/write_file.hpp"
+#include "supervisor/builds.hpp"
 #include "supervisor/state_lock.hpp"
 #include "supervisor/unfinished.hpp"
 
@@ -18,7 +19,7 @@ namespace {
 bool is_available(const Release& release) {
   return std::ranges::all_of(release.groups, [](const GroupReleasePtr& group) {
     std::error_code error;
-    return std::filesystem::exists(group->build.file, error);
+    return !is_stored(group->build) || std::filesystem::exists(group->build.file, error);
   });
 }
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "os/error.hpp"
+#include "supervisor/builds.hpp"
 #include "supervisor/committed_drops.hpp"
 #include "supervisor/plan_words.hpp"
 #include "supervisor/prepare.hpp"
@@ -35,7 +36,7 @@ bool is_of_the_disk(const std::error_code& code) {
 
 plugin::Build take_in(const config::Group& group, Archive& archive) {
   try {
-    return archive.store.add(group.plugin);
+    return take_in_build(group, archive.store);
   } catch (const os::SystemError& error) {
     const std::string text = fmt::format("groups.{}.plugin: {}", group.name, error.what());
     if (is_of_the_disk(error.code())) throw CannotRecord(text);
@@ -48,7 +49,8 @@ plugin::Build take_in(const config::Group& group, Archive& archive) {
 // The committed build where the store still has it.
 plugin::Build pinned_build(const config::Group& group, const plugin::Build& committed,
                            Archive& archive, std::vector<std::string>& notes) {
-  if (archive.store.holds(committed)) return committed;
+  if (has_build(group, committed, archive.store)) return committed;
+  if (!is_stored(committed)) return take_in(group, archive);
   const std::string lost =
       fmt::format("build {} of the committed release is missing from the store or damaged",
                   short_sha(committed));

@@ -23,6 +23,15 @@ std::map<std::string, double> read_metrics(const telemetry::WorkerPage& page) {
   return result;
 }
 
+control::GatewayStatus read_gateway(const telemetry::GatewayCounters& counters) {
+  return {.clients = counters.clients.get(),
+          .workers = counters.workers.get(),
+          .waiting = counters.parked_events.get(),
+          .waiting_bytes = counters.parked_bytes.get(),
+          .lost = counters.lost.get(),
+          .cut = counters.cut.get()};
+}
+
 }  // namespace
 
 std::optional<std::string> Group::state_lost(std::uint32_t slot) const {
@@ -59,6 +68,7 @@ control::WorkerStatus Group::worker_status(WorkerId worker, const WorkerView& vi
   status.datagrams_received = page.datagrams_received.get();
   status.datagrams_sent = page.datagrams_sent.get();
   status.datagrams_dropped = page.datagrams_unsent.get() + page.datagrams_lost.get();
+  if (process.kind() == config::GroupKind::gateway) status.gateway = read_gateway(page.gateway);
   status.metrics = read_metrics(page);
   return status;
 }

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "supervisor/builds.hpp"
 #include "supervisor/plan_words.hpp"
 #include "supervisor/start_notes.hpp"
 #include "supervisor/tls_notes.hpp"
@@ -44,10 +45,15 @@ bool Planner::overrides_reloadable(const std::string& name) const {
 
 void Planner::take_in(GroupRelease& group) {
   if (request_.kind == RequestKind::reload) {
-    group.build = archive_.store.add(group.config.plugin);
+    group.build = take_in_build(group.config, archive_.store);
     return;
   }
-  if (archive_.store.holds(group.build)) return;
+  if (has_build(group.config, group.build, archive_.store)) return;
+  if (!is_stored(group.build)) {
+    // The one that is built in may have been another before the daemon was restarted.
+    group.build = take_in_build(group.config, archive_.store);
+    return;
+  }
   if (request_.kind == RequestKind::scale) {
     throw std::runtime_error(fmt::format(
         "build {}, which runs, is missing from the store or damaged: there can be no new workers "

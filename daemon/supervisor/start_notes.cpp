@@ -12,6 +12,7 @@
 #include "os/fd.hpp"
 #include "plugin/sha256.hpp"
 #include "plugin/snapshot.hpp"
+#include "supervisor/builds.hpp"
 #include "supervisor/plan_words.hpp"
 
 namespace appserver::supervisor {
@@ -41,6 +42,7 @@ std::uint32_t count_for(const config::Group& wanted, const GroupRelease* before)
 
 // A restart is no rollout: what else lies in the plugin folder waits for one.
 void compare_with_plugin(const GroupRelease& group, Notes& notes) {
+  if (!is_stored(group.build)) return;
   std::string what;
   try {
     const std::filesystem::path& plugin = group.config.plugin;

@@ -57,7 +57,8 @@ Supervisor::Supervisor(const config::Config& config, const os::BootState& boot_s
       context_{io_, boot_state, log_,
                [this](const std::shared_ptr<WorkerProcess>& worker, std::uint64_t given) {
                  bus_.connect(worker, given);
-               }},
+               },
+               [this](const std::shared_ptr<WorkerProcess>& worker) { links_.started(worker); }},
       control_([&] {
         control::ServerOptions options;
         options.socket = config.daemon.control_socket;

@@ -18,6 +18,7 @@
 #include "supervisor/crash_analysis.hpp"
 #include "supervisor/drop_directory.hpp"
 #include "supervisor/first_release.hpp"
+#include "supervisor/gateway_links.hpp"
 #include "supervisor/group.hpp"
 #include "supervisor/rollouts.hpp"
 #include "supervisor/tls_renewal.hpp"
@@ -85,6 +86,7 @@ class Supervisor final : public control::Commands {
   telemetry::Log log_;
   SpawnContext context_;
   Bus bus_{context_, config_.daemon.bus};
+  GatewayLinks links_{log_};
   // Before the archive and the groups: where another daemon has the socket, nothing is touched.
   std::unique_ptr<control::Server> control_;
   Archive archive_;

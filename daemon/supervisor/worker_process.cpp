@@ -78,6 +78,8 @@ WorkerProcess::WorkerProcess(const SpawnContext& context, const channel::Boot& b
       group_(boot.group.name),
       build_(boot.build),
       slot_(boot.slot),
+      kind_(boot.purpose == channel::Purpose::serve ? boot.group.kind : config::GroupKind::plain),
+      of_gateway_(boot.group.of_gateway),
       title_(title_of(boot)),
       page_file_(os::make_shared_memfd("appserver-worker-page", sizeof(telemetry::WorkerPage))),
       page_memory_(page_file_.get(), sizeof(telemetry::WorkerPage)),
@@ -196,6 +198,9 @@ void WorkerProcess::take_message(channel::Message& message) {
       if (context_.want_bus) context_.want_bus(shared_from_this(), message.number);
       break;
     case Kind::ready:
+      if (hooks_.message) hooks_.message(message);
+      if (context_.started) context_.started(shared_from_this());
+      break;
     case Kind::drained:
     case Kind::state:
       if (hooks_.message) hooks_.message(message);

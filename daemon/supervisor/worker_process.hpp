@@ -33,6 +33,8 @@ struct SpawnContext {
   telemetry::Log& log;
   // A worker asks for a connection to the bus, beyond those that it was given.
   std::function<void(const std::shared_ptr<WorkerProcess>&, std::uint64_t given)> want_bus = {};
+  // A worker that is to serve has started.
+  std::function<void(const std::shared_ptr<WorkerProcess>&)> started = {};
   // Of what came from workers, and of sockets in whose queue such may be.
   std::shared_ptr<os::Closer> closer = std::make_shared<os::Closer>();
 };
@@ -66,6 +68,9 @@ class WorkerProcess final : public std::enable_shared_from_this<WorkerProcess> {
   const std::string& group() const { return group_; }
   std::uint32_t slot() const { return slot_; }
   const std::string& build() const { return build_; }
+  // plain where it is not to serve.
+  config::GroupKind kind() const { return kind_; }
+  const std::string& of_gateway() const { return of_gateway_; }
   std::chrono::steady_clock::time_point started() const { return started_; }
   const telemetry::WorkerPage& page() const { return page_; }
   // Since its loop last ticked; since its start where it has not yet.
@@ -115,6 +120,8 @@ class WorkerProcess final : public std::enable_shared_from_this<WorkerProcess> {
   std::string group_;
   std::string build_;
   std::uint32_t slot_;
+  config::GroupKind kind_;
+  std::string of_gateway_;
   std::string title_;
   os::Fd page_file_;
   os::SharedMapping page_memory_;

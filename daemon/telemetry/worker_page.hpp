@@ -47,6 +47,11 @@ enum class Hook : std::uint32_t {
   on_datagram,
   bus_call,
   call_done,
+  on_client_connect,
+  on_client_websocket_open,
+  on_client_message,
+  on_client_close,
+  gateway_done,
 };
 
 constexpr std::string_view to_string(Hook hook) {
@@ -76,7 +81,12 @@ constexpr std::string_view to_string(Hook hook) {
                                                            "on_worker_drain",
                                                            "on_datagram",
                                                            "a call of the bus",
-                                                           "the end of an outbound call"});
+                                                           "the end of an outbound call",
+                                                           "on_client_connect",
+                                                           "on_client_websocket_open",
+                                                           "on_client_message",
+                                                           "on_client_close",
+                                                           "an answer of the gateway"});
   const auto index = static_cast<std::size_t>(hook);
   return index < kNames.size() ? kNames[index] : "an unknown hook";
 }
@@ -153,6 +163,16 @@ struct BusCounters {
   Counter dropped;  // for a subscriber that was too slow
 };
 
+// What a gateway worker says of itself, a while ago at most.
+struct GatewayCounters {
+  Counter clients;
+  Counter workers;        // business workers that take events
+  Counter parked_events;  // that wait for one
+  Counter parked_bytes;
+  Counter lost;  // messages that waited too long, or were not to be given twice
+  Counter cut;   // clients that did not take what was sent to them
+};
+
 struct WorkerPage {
   static constexpr std::size_t kMetrics = 64;
 
@@ -183,6 +203,7 @@ struct WorkerPage {
   Counter uncompressed;      // answers that too many others at a time kept from being compressed
   Counter unsent;            // of `handed_over`: not on their way to the successor yet
   Counter most_connections;  // that it can hold: of limits.max_connections what descriptors allow
+  GatewayCounters gateway;
 
   static WorkerPage& create_in(std::span<std::byte> memory) {
     return *new (memory.data()) WorkerPage;

@@ -230,7 +230,7 @@ void record_modules(CrashNote& note, const std::filesystem::path& plugin) {
   std::error_code unknown;
   // Empty where /proc is not there: the module is known by its addresses then.
   Found found{std::filesystem::read_symlink("/proc/self/exe", unknown).native(),
-              std::filesystem::absolute(plugin).native(),
+              plugin.empty() ? std::string() : std::filesystem::absolute(plugin).native(),
               {},
               {}};
   ::dl_iterate_phdr(on_object, &found);

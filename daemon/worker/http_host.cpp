@@ -277,6 +277,7 @@ const appserver_host& host_table() {
         if (wanted == APPSERVER_LIFECYCLE) return &lifecycle_host_table();
         if (wanted == APPSERVER_UDP) return &udp_host_table();
         if (wanted == APPSERVER_BUS) return &bus_host_table();
+        if (wanted == APPSERVER_GATEWAY) return &gateway_host_table();
         if (wanted == APPSERVER_CLIENT) return &client_host_table();
         if (wanted == APPSERVER_CONNECT) return &connect_host_table();
         return nullptr;

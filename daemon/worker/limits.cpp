@@ -29,6 +29,22 @@ net::HttpLimits to_limits(const config::Group& group) {
   return result;
 }
 
+gateway::GatewayOptions to_gateway_options(const config::Group& group) {
+  gateway::GatewayOptions result;
+  result.routes.parked_bytes = group.gateway.park_memory.value;
+  result.routes.park_timeout = group.gateway.park_timeout;
+  result.routes.at_least_once = group.gateway.delivery == config::Delivery::at_least_once;
+  // A message at its largest must be able to wait, and to be on its way.
+  result.routes.client_bytes =
+      std::max<std::size_t>(result.routes.client_bytes, group.limits.max_message.value);
+  result.routes.link_bytes =
+      std::max<std::size_t>(result.routes.link_bytes, group.limits.max_message.value);
+  result.ping_interval = group.limits.ping_interval;
+  result.ping_limit = group.gateway.ping_limit;
+  result.ping_data = group.gateway.ping_data;
+  return result;
+}
+
 net::StreamLimits to_stream_limits(const config::Limits& limits, const config::Reload& reload) {
   net::StreamLimits result;
   result.max_message = limits.max_message.value;

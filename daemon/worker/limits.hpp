@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "config/config.hpp"
+#include "gateway/gateway.hpp"
 #include "net/http_server.hpp"
 #include "net/stream_server.hpp"
 
@@ -15,6 +16,7 @@ namespace appserver::worker {
 std::uint32_t affordable_connections(std::uint32_t wanted);
 
 net::HttpLimits to_limits(const config::Group& group);
+gateway::GatewayOptions to_gateway_options(const config::Group& group);
 net::StreamLimits to_stream_limits(const config::Limits& limits, const config::Reload& reload);
 
 }  // namespace appserver::worker

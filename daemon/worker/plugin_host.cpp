@@ -36,6 +36,17 @@ std::string named(std::string_view hook, const std::string& error) {
   return error.starts_with(hook) ? error : fmt::format("{}: {}", hook, error);
 }
 
+// Of a gateway: it has no hooks.
+appserver_plugin no_plugin() {
+  appserver_plugin plugin{};
+  plugin.size = sizeof(plugin);
+  plugin.create = [](const appserver_host*, appserver_worker*, void**) noexcept {
+    return APPSERVER_OK;
+  };
+  plugin.destroy = [](void*) noexcept {};
+  return plugin;
+}
+
 bool is_metric_name(std::string_view name) {
   if (name.empty() || name.size() >= telemetry::Metric::kNameSize) return false;
   if (name.front() >= '0' && name.front() <= '9') return false;
@@ -61,6 +72,10 @@ PluginHost::~PluginHost() {
 
 void PluginHost::load() {
   const InHook in_hook(page_, Hook::load);
+  if (boot_.group.kind == config::GroupKind::gateway) {
+    plugin_ = no_plugin();
+    return;
+  }
   plugin_ = plugin::load(boot_.plugin_file);
   // After dlopen, so that it runs before the plugin's own handlers.
   exit_guard_ = new const telemetry::WorkerPage*(&page_);
@@ -71,6 +86,7 @@ void PluginHost::load() {
   streams_.load(plugin_);
   lifecycle_.load(plugin_);
   datagrams_.load(plugin_);
+  gateway_.load(plugin_);
 }
 
 void PluginHost::create() {
@@ -132,6 +148,7 @@ void PluginHost::destroy() {
   timers_.clear();
   fds_.stop();
   bus_.stop();
+  gateway_.stop();
   client_.stop();
   const InHook in_hook(page_, Hook::destroy);
   plugin_.destroy(self_);

@@ -24,6 +24,7 @@
 #include "worker/client_host.hpp"
 #include "worker/connect_host.hpp"
 #include "worker/fd_host.hpp"
+#include "worker/gateway_host.hpp"
 #include "worker/lifecycle_host.hpp"
 #include "worker/settings.hpp"
 #include "worker/stream_host.hpp"
@@ -55,7 +56,7 @@ class PluginHost final : public net::RequestHandler {
   PluginHost& operator=(const PluginHost&) = delete;
   ~PluginHost() override;
 
-  // Loads the plugin and reads its tables. Throws plugin::BadPlugin.
+  // Loads the plugin and reads its tables; a gateway has none. Throws plugin::BadPlugin.
   void load();
   bool speaks_http() const { return http_.has_value(); }
   bool speaks_streams() const { return streams_.has_plugin(); }
@@ -78,6 +79,7 @@ class PluginHost final : public net::RequestHandler {
   LifecycleHost& lifecycle() { return lifecycle_; }
   UdpHost& datagrams() { return datagrams_; }
   BusHost& bus() { return bus_; }
+  GatewayHost& gateway() { return gateway_; }
   ClientHost& client() { return client_; }
   ConnectHost& connects() { return connects_; }
 
@@ -172,6 +174,7 @@ class PluginHost final : public net::RequestHandler {
   LifecycleHost lifecycle_{*this};
   UdpHost datagrams_{*this};
   BusHost bus_{context_, *this};
+  GatewayHost gateway_{context_, *this, boot_};
   ClientHost client_{*this, context_};
   ConnectHost connects_{*this, context_};
   void* self_ = nullptr;

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <memory>
+#include <random>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -30,6 +31,12 @@ telemetry::WorkerPage& map_page(int memfd) {
       os::SharedMapping(memfd, sizeof(telemetry::WorkerPage)).release());
 }
 
+// No other gateway worker has it, also of another run.
+std::uint64_t random_instance() {
+  std::random_device random;
+  return std::uniform_int_distribution<std::uint64_t>(1)(random);
+}
+
 // Of the boot message, whose last descriptor it is.
 std::shared_ptr<net::tls::Server> take_tls(const config::Tls& tls, Message& boot) {
   if (!tls.is_used()) return nullptr;
@@ -53,8 +60,9 @@ Worker::Worker(const channel::Boot& boot, os::Fd channel_socket, Message boot_me
       host_(context_, boot, page_, log_),
       max_connections_(affordable_connections(boot.group.limits.max_connections)),
       server_(context_, to_limits(boot.group), host_, page_),
-      streams_(context_, to_stream_limits(boot.group.limits, boot.group.reload), host_.streams(),
-               page_),
+      gateway_(make_gateway()),
+      streams_(context_, to_stream_limits(boot.group.limits, boot.group.reload),
+               gateway_ ? static_cast<net::StreamHandler&>(*gateway_) : host_.streams(), page_),
       gate_(context_, boot.group.proxy_protocol.from, boot.group.limits.header_timeout, page_,
             {[this](Handed fresh, const auto& listener) { begin(std::move(fresh), listener); },
              [this](const std::string& what) { log_.write(config::LogLevel::warning, what); },
@@ -101,8 +109,41 @@ void Worker::connection_ended() {
   }
 }
 
+std::unique_ptr<gateway::Gateway> Worker::make_gateway() {
+  const config::Group& group = boot_.group;
+  if (group.kind != config::GroupKind::gateway) return nullptr;
+  return std::make_unique<gateway::Gateway>(
+      context_, gateway::Identity{random_instance(), boot_.slot, group.count, group.name},
+      to_gateway_options(group), [this](const std::string& what) { complain(what); });
+}
+
+void Worker::count_gateway() {
+  const gateway::Gateway::Counts counts = gateway_->counts();
+  page_.gateway.clients.set(counts.clients);
+  page_.gateway.workers.set(counts.workers);
+  page_.gateway.parked_events.set(counts.parked_events);
+  page_.gateway.parked_bytes.set(counts.parked_bytes);
+  page_.gateway.lost.set(counts.lost);
+  page_.gateway.cut.set(counts.cut);
+}
+
+void Worker::add_link(os::Fd socket) {
+  if (gateway_) {
+    gateway_->add_link(std::move(socket));
+  } else {
+    host_.gateway().add_link(std::move(socket));
+  }
+}
+
 // A listener whose connections nobody would serve is a mistake.
 void Worker::check_plugin() {
+  if (boot_.group.kind == config::GroupKind::business && !host_.gateway().has_plugin()) {
+    throw std::runtime_error(fmt::format(
+        "the plugin does not take the messages of a gateway's clients (no extension "
+        "\"gateway/1\"; in C++: no on_client_message), but the group is of kind business "
+        "and serves those of {}",
+        boot_.group.of_gateway));
+  }
   for (const config::Listen& listen : boot_.group.listen) {
     if (listen.is_udp()) {
       if (host_.takes_datagrams()) continue;
@@ -111,7 +152,7 @@ void Worker::check_plugin() {
                       "on_datagram), but the group listens on {}",
                       listen.text));
     }
-    if (listen.is_http() ? host_.speaks_http() : host_.speaks_streams()) continue;
+    if (listen.is_http() ? host_.speaks_http() : speaks_streams()) continue;
     throw std::runtime_error(
         listen.is_http()
             ? fmt::format("the plugin does not answer HTTP requests (no extension \"http/1\"), but "
@@ -137,6 +178,11 @@ void Worker::start() {
   page_.most_connections.set(max_connections_);
   host_.datagrams().start(datagrams_);
   host_.bus().start([this](std::uint64_t given) { say(Kind::want_bus, given); });
+  host_.gateway().start([this](const std::string& what) { complain(what); },
+                        [this] {
+                          if (draining_) check_drained();
+                        });
+  if (gateway_) gateway_->start(streams_);
   host_.start(server_, streams_);
   say(Kind::ready, host_.lifecycle().saves_state() ? 1 : 0, host_.lifecycle().why_not_inherited());
   watch_termination();
@@ -191,6 +237,7 @@ void Worker::handle(Message message) {
     case Kind::serve:
       serving_ = true;
       for (const std::uint32_t slot : slots_) start_accepting(slot);
+      host_.gateway().begin();
       break;
     case Kind::probe:
       for (os::Fd& socket : message.fds) server_.serve(std::move(socket));
@@ -226,6 +273,9 @@ void Worker::handle(Message message) {
       break;
     case Kind::bus:
       if (message.fds.size() == 1) host_.bus().connected(std::move(message.fds.front()));
+      break;
+    case Kind::link:
+      if (message.fds.size() == 1) add_link(std::move(message.fds.front()));
       break;
     default:
       throw std::runtime_error("the supervisor sent a message that is not for a worker");
@@ -312,7 +362,7 @@ void Worker::begin(Handed fresh, const std::shared_ptr<const net::StreamListener
 void Worker::serve(Handed fresh, const std::shared_ptr<const net::StreamListener>& listener) {
   if (listener == nullptr || listener->begins_with_http) {
     server_.serve(std::move(fresh.connection), std::move(fresh.received),
-                  host_.speaks_streams() ? listener : nullptr, std::move(fresh.tls),
+                  speaks_streams() ? listener : nullptr, std::move(fresh.tls),
                   std::move(fresh.ends));
   } else {
     streams_.serve(std::move(fresh.connection), listener, std::move(fresh.tls),
@@ -326,12 +376,12 @@ void Worker::go_on_with(Handed handed) {
   if (handed.kind == Handed::Kind::begun) {
     if (listener == nullptr) return;
     const bool by_http = listener->begins_with_http && !opens_only;
-    if (by_http ? host_.speaks_http() : host_.speaks_streams()) {
+    if (by_http ? host_.speaks_http() : speaks_streams()) {
       gate_.go_on(std::move(handed), std::move(listener));
     }
   } else if (handed.kind == Handed::Kind::http) {
     if (host_.speaks_http() || opens_only) serve(std::move(handed), listener);
-  } else if (host_.speaks_streams() && listener != nullptr) {
+  } else if (speaks_streams() && listener != nullptr) {
     streams_.adopt(std::move(handed), std::move(listener));
   }
   // Else the socket closes with `handed`: this build could not serve it.
@@ -363,6 +413,11 @@ void Worker::tick() {
   server_.tick();
   streams_.tick();
   gate_.tick();
+  if (gateway_) {
+    gateway_->tick();
+    count_gateway();
+  }
+  host_.gateway().tick();
   complaints_.tick();
   datagrams_.tick();
   complain_of_uncompressed();

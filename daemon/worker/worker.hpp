@@ -17,6 +17,7 @@
 
 #include "channel/boot.hpp"
 #include "channel/message.hpp"
+#include "gateway/gateway.hpp"
 #include "net/acceptor.hpp"
 #include "net/complaints.hpp"
 #include "net/datagram_server.hpp"
@@ -59,6 +60,9 @@ class Worker final {
   std::size_t connections() const {
     return server_.connections() + streams_.connections() + gate_.connections();
   }
+  // Null in a worker of another group than a gateway.
+  std::unique_ptr<gateway::Gateway> make_gateway();
+  bool speaks_streams() const { return gateway_ || host_.speaks_streams(); }
   void connection_ended();
   void complain(const std::string& what) { complaints_.add(what); }
   void complain_of_proxy_header(std::string_view remote, std::string_view local);
@@ -67,6 +71,8 @@ class Worker final {
   void start_accepting(std::uint32_t slot);
   void stop_accepting(std::uint32_t slot, bool empty_queue);
   void stop_accepting_all(bool empty_queue);
+  void add_link(os::Fd socket);
+  void count_gateway();
   void adopt(os::Fd predecessor);
   void renew_certificates(const os::Fd& file);
   void drain(milliseconds timeout, os::Fd successor);
@@ -89,6 +95,7 @@ class Worker final {
   PluginHost host_;
   std::uint32_t max_connections_;
   net::HttpServer server_;
+  std::unique_ptr<gateway::Gateway> gateway_;
   net::StreamServer streams_;
   net::ProxyGate gate_;
   std::shared_ptr<net::tls::Server> tls_;  // null without TLS

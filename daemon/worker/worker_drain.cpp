@@ -44,6 +44,7 @@ void Worker::drain(milliseconds timeout, os::Fd successor) {
     streams_.drain_politely();
   }
   // Last, so that what it ends can move to the successor.
+  if (!again) host_.gateway().drain();
   if (!again) host_.lifecycle().drain();
   check_drained();
 }
@@ -82,7 +83,9 @@ void Worker::check_drained() {
     check_posted_ = false;
     const bool sent = !sender_ || sender_->empty();
     const bool answered = datagrams_.held() == 0 || cut_off_;
-    const bool served = connections() == 0 && sent && answered && receivers_.empty();
+    const bool given =
+        cut_off_ || (host_.gateway().is_drained() && (!gateway_ || gateway_->is_done()));
+    const bool served = connections() == 0 && sent && answered && given && receivers_.empty();
     if (served && !finished_ && outbound_is_closed()) finish();
   });
 }

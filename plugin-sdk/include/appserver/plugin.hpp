@@ -8,6 +8,7 @@
 #include <appserver/connection.hpp>
 #include <appserver/datagram.hpp>
 #include <appserver/detail/adapter.hpp>
+#include <appserver/gateway.hpp>
 #include <appserver/http.hpp>
 #include <appserver/state.hpp>
 #include <appserver/task.hpp>
@@ -144,6 +145,32 @@ class Plugin {
   // One datagram of a udp:// listener, valid until the hook returns. An exception is logged and
   // counted, and nothing is answered. A plugin without this hook has none.
   virtual void on_datagram(Datagram& datagram) { static_cast<void>(datagram); }
+
+  // Clients of a gateway, in a business group: each is with one worker at a time, whose hooks get
+  // its events in their order. An exception is logged and counted. A plugin without
+  // on_client_message has none.
+
+  // A client has connected to the gateway.
+  virtual void on_client_connect(GatewayClient& client) { static_cast<void>(client); }
+
+  // It has come over ws:// or wss://, by this request; the WebSocket is open already.
+  virtual void on_client_websocket_open(GatewayClient& client, const Request& request) {
+    static_cast<void>(client);
+    static_cast<void>(request);
+  }
+
+  // One message, valid until the hook returns. Where a worker ended before it had handled it,
+  // another gets it once more: see GatewayClient::redelivered.
+  virtual void on_client_message(GatewayClient& client, Message message) {
+    static_cast<void>(client);
+    static_cast<void>(message);
+  }
+
+  // It has ended, by whomever; with kFailure also where the gateway worker that held it has.
+  virtual void on_client_close(GatewayClient& client, Close close) {
+    static_cast<void>(client);
+    static_cast<void>(close);
+  }
 
   // For the SDK.
   void attach(Worker& worker) noexcept { worker_ = &worker; }

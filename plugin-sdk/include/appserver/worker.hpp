@@ -14,6 +14,7 @@
 #include <appserver/detail/task_set.hpp>
 #include <appserver/detail/text.hpp>
 #include <appserver/fd.hpp>
+#include <appserver/gateway.hpp>
 #include <appserver/http_client.hpp>
 #include <appserver/metrics.hpp>
 #include <appserver/offload.hpp>
@@ -77,6 +78,7 @@ class Worker {
         fds_(host, worker),
         tasks_(host, worker, timers_),
         bus_(host, worker),
+        gateway_(host, worker),
         offload_(host, worker) {}
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -167,6 +169,9 @@ class Worker {
   // [loop] Messages between all workers of the daemon, and keys and values that they share. Lives
   // as long as the plugin.
   Bus& bus() noexcept { return bus_; }
+
+  // [loop] The clients of the gateway that this worker's group is behind.
+  Gateway& gateway() noexcept { return gateway_; }
 
   // [any-thread] Calls function() on the loop, in the order posted, never before post returns.
   // False if the host takes no more, since 100,000 wait or the worker ends: then, and when it ends
@@ -276,6 +281,7 @@ class Worker {
     timers_.clear();
     fds_.clear();
     bus_.close();
+    gateway_.close();
     calls_.clear();
     outbounds_.clear();
     std::deque<std::unique_ptr<detail::Callable>> dropped;
@@ -345,6 +351,7 @@ class Worker {
   detail::FdWatches fds_;
   detail::TaskSet tasks_;
   Bus bus_;
+  Gateway gateway_;
   OffloadLimits offload_limits_;
   detail::OffloadPool offload_;
   std::mutex mutex_;

@@ -61,7 +61,7 @@ TEST_CASE("every kind is understood") {
   for (const Kind kind :
        {Kind::boot, Kind::serve, Kind::probe, Kind::adopt, Kind::drain, Kind::lend, Kind::reclaim,
         Kind::kept, Kind::save_state, Kind::certificates, Kind::ready, Kind::failed, Kind::drained,
-        Kind::stopped, Kind::state, Kind::bus, Kind::want_bus}) {
+        Kind::stopped, Kind::state, Kind::bus, Kind::link, Kind::want_bus}) {
     Message message;
     message.kind = kind;
     REQUIRE(channel::send(left.get(), message) == os::SendResult::sent);

@@ -26,7 +26,7 @@ TEST_CASE("the quickstart runs hello from the build tree") {
 
 TEST_CASE("the example of every key is valid, and what it calls a default is one") {
   const Config config = load_file(kFolder / "app.yaml", environment_of({}));
-  REQUIRE(config.groups.size() == 2);
+  REQUIRE(config.groups.size() == 4);
   const Config defaults = load_text("groups: {api: {plugin: hello}}", kFolder / "app.yaml");
   CHECK(config.daemon == defaults.daemon);
   Group api = config.groups[0];
@@ -40,4 +40,10 @@ TEST_CASE("the example of every key is valid, and what it calls a default is one
   CHECK(api.compress == Compress{});
   CHECK(api.hang_timeout == Group{}.hang_timeout);
   CHECK(config.groups[1].rlimits.size() == 9);
+  Group gate = config.groups[2];
+  CHECK(gate.limits == Limits{});
+  gate.gateway.ping_limit = 0;
+  gate.gateway.ping_data.clear();
+  CHECK(gate.gateway == Gateway{});
+  CHECK(config.groups[3].of_gateway == "gate");
 }

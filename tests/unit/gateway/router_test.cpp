@@ -38,11 +38,13 @@ struct Record final : Router::Sink {
     }
   }
   void lost(Serial client, const Event& event) override { gone.emplace_back(client, event.body); }
+  void over(Serial client) override { CHECK(ended.insert(client).second); }
 
   std::map<Serial, LinkId> assigned;
   std::vector<Delivered> delivered;
   std::set<Serial> held;
   std::set<Serial> closed;
+  std::set<Serial> ended;
   std::vector<std::pair<Serial, std::string>> gone;
 };
 

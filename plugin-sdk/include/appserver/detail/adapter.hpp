@@ -6,6 +6,7 @@
 
 #include <appserver/detail/answer_task.hpp>
 #include <appserver/detail/boundary.hpp>
+#include <appserver/detail/gateway_adapter.hpp>
 #include <appserver/detail/lifecycle_adapter.hpp>
 #include <appserver/detail/stream_adapter.hpp>
 #include <appserver/detail/text.hpp>
@@ -116,6 +117,7 @@ class Adapter {
   using Streams = StreamAdapter<Class, Base, Instance>;
   using Lifecycle = LifecycleAdapter<Class, Base, Instance>;
   using Datagrams = UdpAdapter<Class, Base, Instance>;
+  using Clients = GatewayAdapter<Class, Base, Instance>;
 
   static Instance& instance(void* self) noexcept { return *static_cast<Instance*>(self); }
 
@@ -251,6 +253,9 @@ class Adapter {
     }
     if constexpr (Datagrams::kUsed) {
       if (std::string_view(name) == APPSERVER_UDP) return Datagrams::table();
+    }
+    if constexpr (Clients::kUsed) {
+      if (std::string_view(name) == APPSERVER_GATEWAY) return Clients::table();
     }
     return nullptr;
   }

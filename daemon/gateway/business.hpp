@@ -1,0 +1,154 @@
+// What a business worker does with the gateway workers it is linked to: it gets the events of their
+// clients, acknowledges them, and asks them to do things.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "gateway/client_id.hpp"
+#include "gateway/link.hpp"
+#include "gateway/requests.hpp"
+
+namespace appserver::gateway {
+
+// A client that is with this worker.
+struct KnownClient {
+  std::string remote;
+  std::string local;
+  std::string listener;
+  std::string protocol;
+  std::string uid;  // empty: none
+  ClientTable::Session session;
+};
+
+// Names one event until it is acknowledged.
+struct EventId {
+  std::uint64_t instance = 0;  // the gateway's
+  std::uint64_t number = 0;
+};
+
+struct ClientEvent {
+  EventId id;
+  ClientId client;
+  EventKind kind{};
+  std::uint8_t detail = 0;  // as Event has it
+  bool redelivered = false;
+  std::string_view body;
+};
+
+// Whom something is about.
+struct Audience {
+  Scope scope = Scope::all;
+  std::vector<ClientId> clients;
+  std::vector<std::string_view> names;
+};
+
+// All members on the loop's thread.
+class Business final {
+ public:
+  // That waits for one gateway worker; then commands are refused.
+  static constexpr std::size_t kMostUnsent = std::size_t{64} << 20;
+  // Of clients told of at once when their gateway worker is gone.
+  static constexpr std::size_t kFarewells = 256;
+
+  struct Hooks {
+    // Gives whether it is done with the event; else acknowledge() is to follow.
+    std::function<bool(const ClientEvent&)> event;
+    std::function<void(const std::string& what)> complain;
+    // Something has ended that is_drained looks at.
+    std::function<void()> fewer;
+  };
+
+  struct Identity {
+    std::uint32_t slot = 0;
+    std::string group;
+  };
+
+  Business(boost::asio::io_context& context, Identity identity, Hooks hooks);
+  ~Business();
+  Business(const Business&) = delete;
+  Business& operator=(const Business&) = delete;
+
+  // A connected stream socket to a gateway worker.
+  void add_link(os::Fd socket);
+  // From now on it takes events.
+  void begin();
+  // It takes no new ones.
+  void drain();
+  // All that it was given is acknowledged, and the gateways know.
+  bool is_drained() const;
+  // Of drain(): what is not acknowledged yet goes to others.
+  void stop();
+  // To be called each net::TimerWheel::kTick.
+  void tick();
+
+  // False: its gateway worker is gone.
+  bool acknowledge(EventId event);
+  std::size_t unacknowledged() const;
+
+  // Null: it is not with this worker. Until the next event.
+  const KnownClient* find(ClientId client) const;
+  std::size_t gateways() const;
+
+  enum class Sent { sent, no_gateway, full };
+  // Of `command` only what is not about whom is read. No answer.
+  Sent tell(const Audience& audience, const Command& command,
+            const std::vector<ClientId>& except = {});
+  // `done` is called once, not within this call, at the latest after `timeout`; never after
+  // forget(). 0: `done` will not be called, and `sent` says why.
+  std::uint64_t ask(const Audience& audience, const Command& command, milliseconds timeout,
+                    Requests::Done done, Sent& sent);
+  void forget(std::uint64_t request) { requests_.forget(request); }
+
+ private:
+  struct Gate {
+    std::shared_ptr<Link> link;
+    std::string name;            // of the gateway worker, for people
+    std::uint64_t instance = 0;  // 0: it has not said hello
+    std::uint32_t workers = 1;   // of its group
+    std::unordered_map<Serial, KnownClient> clients;
+    std::vector<std::uint64_t> acknowledged;  // not told yet
+    std::size_t owed = 0;                     // events that are not acknowledged
+    bool ready = false;                       // it was told so
+    bool drained = false;
+  };
+  using Gates = std::map<std::uint64_t, Gate>;  // by a number of their link
+
+  void opened(std::uint64_t id, const Hello& peer);
+  bool on_link_message(std::uint64_t id, std::string_view message);
+  bool on_assign(Gate& gate, std::string_view message);
+  bool on_event(std::uint64_t id, std::string_view message);
+  bool on_answer(Gate& gate, std::string_view message);
+  void link_ended(std::uint64_t id, const std::string& why);
+  void say_farewells();
+  void say_ready(Gate& gate);
+  void tell_acknowledged(Gate& gate);
+  void remember(Gate& gate, const Command& command);
+  Gate* find_gate(std::uint64_t instance);
+  // The gates that a command goes to, each with its own clients.
+  std::vector<std::pair<Gate*, Target>> split(const Audience& audience);
+  bool some_are_missing() const;
+
+  boost::asio::io_context& context_;
+  Identity identity_;
+  Hooks hooks_;
+  Requests requests_;
+  Gates gates_;
+  std::uint64_t last_link_ = 0;
+  std::vector<std::pair<ClientId, KnownClient>> farewells_;  // whose gateway worker is gone
+  const KnownClient* leaving_ = nullptr;                     // whose close is being told
+  ClientId leaving_id_{};
+  bool taking_ = false;
+  bool draining_ = false;
+};
+
+}  // namespace appserver::gateway

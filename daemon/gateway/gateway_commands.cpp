@@ -1,0 +1,246 @@
+// What business workers ask of a gateway worker.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <unordered_set>
+#include <utility>
+
+#include "gateway/gateway.hpp"
+
+namespace appserver::gateway {
+namespace {
+
+// Of one part of an answer, about.
+constexpr std::size_t kPartRecords = 1000;
+constexpr std::size_t kPartBytes = std::size_t{256} << 10;
+
+std::size_t size_of(const ClientRecord& record) {
+  return 32 + record.uid.size() + (record.session ? record.session->bytes.size() : 0);
+}
+std::size_t size_of(const NamedCount& each) { return 16 + each.name.size(); }
+
+// Splits `records` into answers; `list` is the one of Answer that they are of.
+template <class Record>
+void in_parts(std::uint64_t request, std::vector<Record> records, std::vector<Record> Answer::*list,
+              const std::function<void(const Answer&)>& give) {
+  Answer part;
+  part.request = request;
+  std::size_t bytes = 0;
+  for (Record& record : records) {
+    if ((part.*list).size() >= kPartRecords || bytes >= kPartBytes) {
+      part.more = true;
+      give(part);
+      (part.*list).clear();
+      bytes = 0;
+    }
+    bytes += size_of(record);
+    (part.*list).push_back(std::move(record));
+  }
+  part.more = false;
+  give(part);
+}
+
+template <class Record>
+std::size_t total_of(const std::vector<Record>& records) {
+  std::size_t bytes = 0;
+  for (const Record& record : records) bytes += size_of(record);
+  return bytes;
+}
+
+}  // namespace
+
+bool Gateway::run(LinkId id, const Command& command) {
+  switch (command.verb) {
+    case Verb::send:
+      send_to(command);
+      if (command.request != 0) answer_count(id, command);
+      return true;
+    case Verb::close:
+      for (const Serial client : targets(command.target))
+        server_->close(*table_.connection(client), command.code, command.body);
+      break;
+    case Verb::destroy:
+      for (const Serial client : targets(command.target))
+        server_->abort(*table_.connection(client));
+      break;
+    case Verb::ungroup:
+      table_.ungroup(command.name);
+      break;
+    case Verb::bind_uid:
+    case Verb::unbind_uid:
+    case Verb::join_group:
+    case Verb::leave_group:
+    case Verb::set_session:
+      answer_change(id, command);
+      return true;
+    case Verb::session:
+    case Verb::clients:
+      answer_clients(id, command);
+      return true;
+    case Verb::count:
+      answer_count(id, command);
+      return true;
+    case Verb::uids:
+    case Verb::groups:
+      answer_names(id, command);
+      return true;
+  }
+  if (command.request != 0) {
+    Answer done;
+    done.request = command.request;
+    answer(id, done);
+  }
+  return true;
+}
+
+std::vector<Serial> Gateway::targets(const Target& target) {
+  switch (target.scope) {
+    case Scope::all:
+      return table_.all();
+    case Scope::uids:
+      return table_.of_uids(target.names);
+    case Scope::groups:
+      return table_.of_groups(target.names);
+    case Scope::clients:
+      break;
+  }
+  std::vector<Serial> clients = target.clients;
+  std::ranges::sort(clients);
+  const auto [first, last] = std::ranges::unique(clients);
+  clients.erase(first, last);
+  std::erase_if(clients, [this](Serial client) { return !table_.contains(client); });
+  return clients;
+}
+
+void Gateway::send_to(const Command& command) {
+  const std::unordered_set<Serial> except(command.except.begin(), command.except.end());
+  for (const Serial client : targets(command.target)) {
+    if (except.contains(client)) continue;
+    const appserver_connection connection = *table_.connection(client);
+    const std::int32_t result = server_->send(connection, command.kind, command.body);
+    if (result == APPSERVER_LIMIT) {
+      ++cut_;
+      complain_("a client is cut that does not take what is sent to it (limits.send_buffer)");
+      server_->abort(connection);
+    } else if (result == APPSERVER_INVALID) {
+      complain_(
+          "business code sends what a client's protocol cannot carry, or what is over "
+          "limits.max_message: it is dropped");
+    }
+  }
+}
+
+TableResult Gateway::change(Serial client, const Command& command, std::uint64_t& version) {
+  switch (command.verb) {
+    case Verb::bind_uid:
+      return table_.bind_uid(client, command.name);
+    case Verb::unbind_uid:
+      return table_.unbind_uid(client);
+    case Verb::join_group:
+      return table_.join(client, command.name);
+    case Verb::leave_group:
+      return table_.leave(client, command.name);
+    default:
+      break;
+  }
+  const TableResult result = table_.set_session(client, command.body, command.expected);
+  if (const auto* session = table_.session(client)) version = session->version;
+  return result;
+}
+
+// Who asks for a change knows of it; the worker that the client is with may be another one.
+void Gateway::tell_worker_of(Serial client, LinkId asker, Verb verb) {
+  const LinkId with = router_.link_of(client);
+  if (verb == Verb::set_session) {
+    if (with == asker) told_[client] = table_.session(client)->version;
+  } else if ((verb == Verb::bind_uid || verb == Verb::unbind_uid) && with != asker && with != 0) {
+    assign(with, client);
+  }
+}
+
+void Gateway::answer_change(LinkId id, const Command& command) {
+  Answer done;
+  done.request = command.request;
+  const auto clients = targets(command.target);
+  if (clients.empty()) done.result = TableResult::no_client;
+  for (const Serial client : clients) {
+    const TableResult result = change(client, command, done.number);
+    if (result != TableResult::ok) {
+      done.result = result;
+    } else {
+      tell_worker_of(client, id, command.verb);
+    }
+  }
+  if (command.request != 0) answer(id, done);
+}
+
+void Gateway::answer_clients(LinkId id, const Command& command) {
+  std::vector<ClientRecord> records;
+  for (const Serial client : targets(command.target)) {
+    ClientRecord record;
+    record.client = client;
+    record.uid = table_.uid(client);
+    if (command.with_sessions || command.verb == Verb::session) {
+      const ClientTable::Session& session = *table_.session(client);
+      record.session = SessionView{session.version, session.bytes};
+    }
+    records.push_back(record);
+  }
+  if (total_of(records) > kMaxAnswer) {
+    Answer refused;
+    refused.request = command.request;
+    refused.result = TableResult::too_large;
+    return answer(id, refused);
+  }
+  in_parts<ClientRecord>(command.request, std::move(records), &Answer::clients,
+                         [&](const Answer& part) { answer(id, part); });
+}
+
+std::vector<NamedCount> Gateway::named(const Command& command) {
+  const bool of_uids = command.verb == Verb::uids;
+  std::vector<NamedCount> names;
+  if (command.target.scope == Scope::all) {
+    for (const std::string_view name : of_uids ? table_.uids() : table_.groups()) {
+      names.push_back({name, of_uids ? table_.count_of_uid(name) : table_.count_of_group(name)});
+    }
+    return names;
+  }
+  std::map<std::string_view, std::uint64_t> found;
+  for (const Serial client : targets(command.target)) {
+    if (of_uids) {
+      if (const auto uid = table_.uid(client); !uid.empty()) ++found[uid];
+    } else {
+      for (const std::string_view group : table_.groups_of(client)) ++found[group];
+    }
+  }
+  for (const auto& [name, count] : found) names.push_back({name, count});
+  return names;
+}
+
+void Gateway::answer_names(LinkId id, const Command& command) {
+  std::vector<NamedCount> names = named(command);
+  if (total_of(names) > kMaxAnswer) {
+    Answer refused;
+    refused.request = command.request;
+    refused.result = TableResult::too_large;
+    return answer(id, refused);
+  }
+  in_parts<NamedCount>(command.request, std::move(names), &Answer::names,
+                       [&](const Answer& part) { answer(id, part); });
+}
+
+void Gateway::answer_count(LinkId id, const Command& command) {
+  Answer done;
+  done.request = command.request;
+  done.number = command.target.scope == Scope::all ? table_.size() : targets(command.target).size();
+  answer(id, done);
+}
+
+void Gateway::answer(LinkId id, const Answer& answer) {
+  Link& link = *peers_.at(id).link;
+  append_answer(link.out(), answer);
+  link.flush();
+}
+
+}  // namespace appserver::gateway

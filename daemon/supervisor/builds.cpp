@@ -1,0 +1,39 @@
+#include "supervisor/builds.hpp"
+
+#include <fcntl.h>
+
+#include "os/fd.hpp"
+#include "os/write_file.hpp"
+#include "plugin/sha256.hpp"
+
+namespace appserver::supervisor {
+namespace {
+
+// What runs, whatever lies at its path by now.
+plugin::Build make_own_build() {
+  plugin::Build build;
+  build.sha256 = plugin::sha256(os::open_file("/proc/self/exe", O_RDONLY).get());
+  build.name = "gateway";
+  build.version = APPSERVER_VERSION;
+  return build;
+}
+
+const plugin::Build& own_build() {
+  static const plugin::Build build = make_own_build();
+  return build;
+}
+
+}  // namespace
+
+plugin::Build take_in_build(const config::Group& group, plugin::Store& store) {
+  return group.kind == config::GroupKind::gateway ? own_build() : store.add(group.plugin);
+}
+
+bool has_build(const config::Group& group, const plugin::Build& build, const plugin::Store& store) {
+  if (group.kind == config::GroupKind::gateway) return build.sha256 == own_build().sha256;
+  return store.holds(build);
+}
+
+bool is_stored(const plugin::Build& build) { return !build.file.empty(); }
+
+}  // namespace appserver::supervisor
