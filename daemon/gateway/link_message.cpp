@@ -222,15 +222,17 @@ std::optional<LinkKind> kind_of(std::string_view message) {
   if (message.empty()) return std::nullopt;
   const auto kind = static_cast<LinkKind>(message.front());
   switch (kind) {
-    case LinkKind::hello:
-    case LinkKind::refused:
     case LinkKind::ready:
     case LinkKind::drain:
+    case LinkKind::drained:
+      if (message.size() > 1) break;
+      return kind;
+    case LinkKind::hello:
+    case LinkKind::refused:
     case LinkKind::acknowledge:
     case LinkKind::command:
     case LinkKind::assign:
     case LinkKind::event:
-    case LinkKind::drained:
     case LinkKind::answer:
       return kind;
   }
@@ -242,6 +244,7 @@ std::optional<Hello> read_hello(std::string_view message) {
   if (!from) return std::nullopt;
   Hello hello;
   hello.version = from->number<std::uint16_t>();
+  if (from->failed()) return std::nullopt;
   // What follows may mean something else there.
   if (hello.version != kLinkVersion) return hello;
   hello.role = unpack_enum(*from, Role::gateway, Role::business);
@@ -280,6 +283,7 @@ std::optional<Assign> read_assign(std::string_view message) {
   assign.facts.uid = from->name();
   assign.session.version = from->number<std::uint64_t>();
   assign.session.bytes = from->bytes();
+  if (assign.session.bytes.size() > ClientTable::kMaxSession) from->fail();
   return whole(*from, assign);
 }
 
