@@ -264,6 +264,7 @@ std::optional<std::string_view> read_refused(std::string_view message) {
 std::optional<std::vector<std::uint64_t>> read_acknowledge(std::string_view message) {
   auto from = open(message, LinkKind::acknowledge);
   if (!from || from->left() > kMaxAcknowledged * sizeof(std::uint64_t)) return std::nullopt;
+  if (from->left() % sizeof(std::uint64_t) != 0) return std::nullopt;
   std::vector<std::uint64_t> numbers;
   numbers.reserve(from->left() / sizeof(std::uint64_t));
   while (from->left() > 0) numbers.push_back(from->number<std::uint64_t>());
