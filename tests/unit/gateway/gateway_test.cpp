@@ -231,3 +231,40 @@ TEST_CASE("silent clients are sent ping_data each interval, and cut after ping_l
   CHECK(silent.received.starts_with("ping\nping\n"));
   CHECK(f.tells(worker, "connect close "));
 }
+
+TEST_CASE("beyond park.memory clients are held and new ones turned away, until a worker comes") {
+  GatewayOptions options;
+  options.routes.parked_bytes = 2000;
+  Town f(options);
+  Client client = f.doors[0]->connect();
+  std::string all = "connect ";
+  for (int i = 0; i < 40; ++i) {
+    client.send("m" + std::to_string(i) + "\n");
+    all += "m" + std::to_string(i) + " ";
+    settle(f.context);
+  }
+  CHECK(f.doors[0]->gate.counts().parked_events < 30);
+  Client late = f.doors[0]->connect();
+  REQUIRE(f.until([&] {
+    late.read_all();
+    return late.closed;
+  }));
+  CHECK(f.doors[0]->complaints.size() == 1);
+  CHECK(f.tells(f.work(), all));
+}
+
+TEST_CASE("an event of a link that has ended is not acknowledged over the next to that gateway") {
+  Town f;
+  Worker& worker = f.work(true);
+  Client client = f.doors[0]->connect();
+  REQUIRE(f.tells(worker, "connect "));
+  f.doors[0]->cut_links();
+  REQUIRE(f.tells(worker, "connect close "));
+  f.link(*f.doors[0], worker);
+  REQUIRE(f.tells(worker, "connect close connect! "));
+  CHECK_FALSE(worker.business.acknowledge(worker.told[0].id));
+  client.send("a\n");
+  REQUIRE(f.tells(worker, "connect close connect! a "));
+  CHECK(worker.business.acknowledge(worker.told[2].id));
+  CHECK(worker.business.unacknowledged() == 1);
+}
