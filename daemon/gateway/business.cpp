@@ -39,10 +39,31 @@ void Business::add_link(os::Fd socket) {
 
 void Business::opened(std::uint64_t id, const Hello& peer) {
   Gate& gate = gates_.at(id);
+  if (!is_gateway(peer)) {
+    const std::string why =
+        fmt::format("what calls itself {}/{} is no gateway worker, or one that there is a link to",
+                    peer.group, peer.slot);
+    append_refused(gate.link->out(), why);
+    gate.link->close();
+    gates_.erase(id);
+    return hooks_.complain(why);
+  }
   gate.instance = peer.instance;
+  gate.base = last_event_;
   gate.workers = peer.workers;
   gate.name = fmt::format("{}/{}", peer.group, peer.slot);
   if (taking_ && !draining_) say_ready(gate);
+}
+
+// Events and clients are told apart by the instance.
+bool Business::is_gateway(const Hello& peer) {
+  return peer.role == Role::gateway && peer.instance != 0 && find_gate(peer.instance) == nullptr;
+}
+
+void Business::later(std::function<void()> call) {
+  boost::asio::post(context_, [alive = std::weak_ptr(alive_), call = std::move(call)] {
+    if (!alive.expired()) call();
+  });
 }
 
 void Business::say_ready(Gate& gate) {
@@ -70,12 +91,16 @@ void Business::drain() {
 bool Business::is_drained() const {
   return farewells_.empty() && std::ranges::all_of(gates_, [](const auto& each) {
            const Gate& gate = each.second;
-           return !gate.ready || (gate.drained && gate.owed == 0 && gate.link->unsent() == 0);
+           return !gate.ready || (gate.drained && gate.owed == 0 && gate.acknowledged.empty() &&
+                                  gate.link->unsent() == 0);
          });
 }
 
 void Business::stop() {
-  for (auto& [id, gate] : gates_) gate.link->close();
+  for (auto& [id, gate] : gates_) {
+    tell_acknowledged(gate);
+    gate.link->close();
+  }
   gates_.clear();
   farewells_.clear();
   requests_.clear();
@@ -126,30 +151,48 @@ bool Business::on_event(std::uint64_t id, std::string_view message) {
   if (known == gate.clients.end()) return false;
   if (event->session)
     known->second.session = {std::string(event->session->bytes), event->session->version};
+  if (event->number != gate.last_event + 1) return false;
+  gate.last_event = event->number;
+  gate.owing.push_back(true);
   ++gate.owed;
+  last_event_ = gate.base + event->number > last_event_ ? gate.base + event->number : last_event_;
   ClientEvent told;
-  told.id = {gate.instance, event->number};
+  told.id = {gate.instance, gate.base + event->number};
   told.client = {gate.instance, event->client};
   told.kind = event->kind;
   told.detail = event->detail;
   told.redelivered = event->redelivered;
   told.body = event->body;
   const bool done = hooks_.event(told);
-  if (event->kind == EventKind::close) gate.clients.erase(event->client);
+  const auto still = gates_.find(id);  // the hook may have called stop()
+  if (still == gates_.end()) return true;
+  if (event->kind == EventKind::close) still->second.clients.erase(event->client);
   if (done) acknowledge(told.id);
+  return true;
+}
+
+bool Business::settle(Gate& gate, std::uint64_t number) {
+  const std::uint64_t first = gate.last_event - gate.owing.size() + 1;
+  if (number < first || number > gate.last_event) return false;
+  const auto at = gate.owing.begin() + static_cast<std::ptrdiff_t>(number - first);
+  if (!*at) return false;
+  *at = false;
+  --gate.owed;
+  while (!gate.owing.empty() && !gate.owing.front()) gate.owing.pop_front();
   return true;
 }
 
 bool Business::acknowledge(EventId event) {
   Gate* const gate = find_gate(event.instance);
-  if (gate == nullptr) return false;
-  gate->acknowledged.push_back(event.number);
-  if (gate->owed > 0) --gate->owed;
+  if (gate == nullptr || event.number <= gate->base) return false;
+  const std::uint64_t number = event.number - gate->base;
+  if (!settle(*gate, number)) return false;
+  gate->acknowledged.push_back(number);
   if (gate->acknowledged.size() >= kMaxAcknowledged) {
     tell_acknowledged(*gate);
   } else if (gate->acknowledged.size() == 1) {
     // The end of a batch tells it, or else this.
-    boost::asio::post(context_, [this, instance = event.instance] {
+    later([this, instance = event.instance] {
       if (Gate* const found = find_gate(instance)) tell_acknowledged(*found);
       if (draining_) hooks_.fewer();
     });
@@ -190,7 +233,7 @@ void Business::link_ended(std::uint64_t id, const std::string& why) {
   for (auto& [serial, client] : gate.mapped().clients)
     farewells_.emplace_back(ClientId{instance, serial}, std::move(client));
   requests_.gateway_gone(instance);
-  if (idle && !farewells_.empty()) boost::asio::post(context_, [this] { say_farewells(); });
+  if (idle && !farewells_.empty()) later([this] { say_farewells(); });
   hooks_.fewer();
 }
 
@@ -211,7 +254,7 @@ void Business::say_farewells() {
     leaving_ = nullptr;
   }
   if (farewells_.empty()) return hooks_.fewer();
-  boost::asio::post(context_, [this] { say_farewells(); });
+  later([this] { say_farewells(); });
 }
 
 const KnownClient* Business::find(ClientId client) const {
@@ -294,7 +337,11 @@ std::uint64_t Business::ask(const Audience& audience, const Command& command, mi
     gateways.insert(gate->instance);
   }
   const bool of_clients = audience.scope == Scope::clients;
-  const bool partial = of_clients ? parts.empty() && !audience.clients.empty() : some_are_missing();
+  const bool partial =
+      of_clients ? std::ranges::any_of(
+                       audience.clients,
+                       [&](ClientId client) { return !gateways.contains(client.instance); })
+                 : some_are_missing();
   // Nobody to ask: answered at the next tick.
   const Time deadline = parts.empty() ? now() : now() + timeout;
   const std::uint64_t request =
@@ -317,9 +364,10 @@ void Business::remember(Gate& gate, const Command& command) {
   for (const Serial client : command.target.clients) {
     const auto known = gate.clients.find(client);
     if (known == gate.clients.end()) continue;
-    if (command.verb == Verb::bind_uid) known->second.uid = command.name;
+    if (command.verb == Verb::bind_uid && !command.name.empty()) known->second.uid = command.name;
     if (command.verb == Verb::unbind_uid) known->second.uid.clear();
-    if (command.verb == Verb::set_session && !command.expected)
+    if (command.verb == Verb::set_session && !command.expected &&
+        command.body.size() <= ClientTable::kMaxSession)
       known->second.session.bytes = command.body;
   }
 }

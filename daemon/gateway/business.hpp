@@ -5,6 +5,7 @@
 #include <boost/asio/io_context.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -30,7 +31,7 @@ struct KnownClient {
   ClientTable::Session session;
 };
 
-// Names one event until it is acknowledged.
+// Names one event. Its number is of no other event of that gateway worker, over whichever link.
 struct EventId {
   std::uint64_t instance = 0;  // the gateway's
   std::uint64_t number = 0;
@@ -91,7 +92,7 @@ class Business final {
   // To be called each net::TimerWheel::kTick.
   void tick();
 
-  // False: its gateway worker is gone.
+  // False: it is acknowledged already, or who gave it is gone.
   bool acknowledge(EventId event);
   std::size_t unacknowledged() const;
 
@@ -117,8 +118,11 @@ class Business final {
     std::uint32_t workers = 1;   // of its group
     std::unordered_map<Serial, KnownClient> clients;
     std::vector<std::uint64_t> acknowledged;  // not told yet
-    std::size_t owed = 0;                     // events that are not acknowledged
-    bool ready = false;                       // it was told so
+    std::uint64_t base = 0;        // what the link's numbers count from in those of EventId
+    std::uint64_t last_event = 0;  // of the link
+    std::deque<bool> owing;        // of the last events, whether each is not acknowledged
+    std::size_t owed = 0;          // of them
+    bool ready = false;            // it was told so
     bool drained = false;
   };
   using Gates = std::map<std::uint64_t, Gate>;  // by a number of their link
@@ -129,6 +133,10 @@ class Business final {
   bool on_event(std::uint64_t id, std::string_view message);
   bool on_answer(Gate& gate, std::string_view message);
   void link_ended(std::uint64_t id, const std::string& why);
+  bool is_gateway(const Hello& peer);
+  static bool settle(Gate& gate, std::uint64_t number);
+  // Later in the loop, unless this has ended.
+  void later(std::function<void()> call);
   void say_farewells();
   void say_ready(Gate& gate);
   void tell_acknowledged(Gate& gate);
@@ -144,11 +152,13 @@ class Business final {
   Requests requests_;
   Gates gates_;
   std::uint64_t last_link_ = 0;
+  std::uint64_t last_event_ = 0;
   std::vector<std::pair<ClientId, KnownClient>> farewells_;  // whose gateway worker is gone
   const KnownClient* leaving_ = nullptr;                     // whose close is being told
   ClientId leaving_id_{};
   bool taking_ = false;
   bool draining_ = false;
+  std::shared_ptr<const char> alive_ = std::make_shared<const char>('\0');
 };
 
 }  // namespace appserver::gateway

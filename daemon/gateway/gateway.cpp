@@ -50,7 +50,14 @@ void Gateway::add_link(os::Fd socket) {
   hello.group = identity_.group;
   Link::Hooks hooks;
   hooks.open = [this, id](const Hello& peer) {
-    peers_.at(id).name = fmt::format("{}/{}", peer.group, peer.slot);
+    Peer& known = peers_.at(id);
+    known.name = fmt::format("{}/{}", peer.group, peer.slot);
+    if (peer.role == Role::business) return;
+    const std::string why = fmt::format("{} is no business worker", known.name);
+    append_refused(known.link->out(), why);
+    known.link->close();
+    peers_.erase(id);
+    complain_(why);
   };
   hooks.message = [this, id](std::string_view message) { return on_link_message(id, message); };
   hooks.batch_end = [] {};
@@ -62,7 +69,7 @@ void Gateway::add_link(os::Fd socket) {
 void Gateway::link_ended(LinkId id, const std::string& why) {
   const auto found = peers_.find(id);
   const std::size_t owed = router_.unacknowledged(id);
-  if (found->second.ready) {
+  if (found->second.ready || owed > 0) {
     complain_(fmt::format("the link to {} has ended: {}; {} events that it had not acknowledged {}",
                           found->second.name, why, owed,
                           options_.routes.at_least_once ? "go to others" : "are not given again"));
@@ -111,17 +118,11 @@ void Gateway::assign(LinkId id, Serial client) {
   assign.client = client;
   const ClientTable::Session& session = session_of(client);
   assign.session = {session.version, session.bytes};
-  if (const auto gone = departed_.find(client); gone != departed_.end()) {
-    const Departed& was = gone->second;
-    assign.facts = {was.remote, was.local, was.listener, was.protocol, was.uid};
-    append_assign(peer.link->out(), assign);
-  } else {
-    const auto info = info_of(*server_, *table_.connection(client));
-    const std::string listener = short_name(info.listener);
-    assign.facts = {text(info.remote), text(info.local), listener, text(info.protocol),
-                    table_.uid(client)};
-    append_assign(peer.link->out(), assign);
-  }
+  const auto gone = departed_.find(client);
+  const Facts& facts = facts_.at(client);
+  assign.facts = {facts.remote, facts.local, facts.listener, facts.protocol,
+                  gone == departed_.end() ? table_.uid(client) : gone->second.uid};
+  append_assign(peer.link->out(), assign);
   if (session.version > 0) told_[client] = session.version;
   peer.link->flush();
 }
@@ -169,6 +170,7 @@ void Gateway::lost(Serial client, const Event& event) {
 
 void Gateway::over(Serial client) {
   told_.erase(client);
+  facts_.erase(client);
   departed_.erase(client);
 }
 
@@ -212,6 +214,9 @@ Gateway::Counts Gateway::counts() const {
 Serial Gateway::add_client(appserver_connection connection) {
   const Serial client = ++last_client_;
   table_.add(client, connection);
+  const auto info = info_of(*server_, connection);
+  facts_[client] = {short_name(info.remote), short_name(info.local), short_name(info.listener),
+                    short_name(info.protocol)};
   // The connection's context is its serial itself.
   server_->set_context(connection, reinterpret_cast<void*>(client));
   add_event(client, {EventKind::connect, 0, {}});
@@ -257,10 +262,7 @@ void Gateway::on_close(appserver_connection connection, std::uint32_t reason, st
                        std::string_view why) {
   const Serial client = serial_of(connection);
   if (client == 0) return;
-  const auto info = info_of(*server_, connection);
-  departed_[client] = {short_name(info.remote),         short_name(info.local),
-                       short_name(info.listener),       short_name(info.protocol),
-                       std::string(table_.uid(client)), *table_.session(client)};
+  departed_[client] = {std::string(table_.uid(client)), *table_.session(client)};
   table_.remove(client);
   silences_.erase(client);
   std::string body;

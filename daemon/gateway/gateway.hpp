@@ -88,9 +88,13 @@ class Gateway final : public net::StreamHandler, private Router::Sink {
     std::string name;  // of the business worker, for people
     bool ready = false;
   };
+  // Of a client until nobody hears of it any more: its connection ends before.
+  struct Facts {
+    std::string remote, local, listener, protocol;
+  };
   // What business workers may still be told of a client that has left.
   struct Departed {
-    std::string remote, local, listener, protocol, uid;
+    std::string uid;
     ClientTable::Session session;
   };
   struct Silence {
@@ -118,7 +122,7 @@ class Gateway final : public net::StreamHandler, private Router::Sink {
   std::vector<Serial> targets(const Target& target);
   void send_to(const Command& command);
   TableResult change(Serial client, const Command& command, std::uint64_t& version);
-  void tell_worker_of(Serial client, LinkId asker, Verb verb);
+  void tell_worker_of(Serial client, Verb verb);
   void answer_change(LinkId id, const Command& command);
   void answer_clients(LinkId id, const Command& command);
   void answer_names(LinkId id, const Command& command);
@@ -136,6 +140,7 @@ class Gateway final : public net::StreamHandler, private Router::Sink {
   Router router_{options_.routes, policy_, *this};
   std::map<LinkId, Peer> peers_;
   std::unordered_map<Serial, std::uint64_t> told_;  // version of the session that its worker knows
+  std::unordered_map<Serial, Facts> facts_;
   std::unordered_map<Serial, Departed> departed_;
   std::unordered_map<Serial, Silence> silences_;
   LinkId last_link_ = 0;

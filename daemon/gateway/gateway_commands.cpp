@@ -57,8 +57,14 @@ bool Gateway::run(LinkId id, const Command& command) {
       if (command.request != 0) answer_count(id, command);
       return true;
     case Verb::close:
-      for (const Serial client : targets(command.target))
-        server_->close(*table_.connection(client), command.code, command.body);
+      for (const Serial client : targets(command.target)) {
+        if (server_->close(*table_.connection(client), command.code, command.body) ==
+            APPSERVER_INVALID) {
+          complain_(
+              "business code closes a WebSocket with a code or reason that may not be sent: it "
+              "stays open");
+        }
+      }
       break;
     case Verb::destroy:
       for (const Serial client : targets(command.target))
@@ -149,27 +155,26 @@ TableResult Gateway::change(Serial client, const Command& command, std::uint64_t
   return result;
 }
 
-// Who asks for a change knows of it; the worker that the client is with may be another one.
-void Gateway::tell_worker_of(Serial client, LinkId asker, Verb verb) {
+// Also where that worker itself has asked: what others have changed before may be on its way to it.
+// A session goes with the client's next event.
+void Gateway::tell_worker_of(Serial client, Verb verb) {
   const LinkId with = router_.link_of(client);
-  if (verb == Verb::set_session) {
-    if (with == asker) told_[client] = table_.session(client)->version;
-  } else if ((verb == Verb::bind_uid || verb == Verb::unbind_uid) && with != asker && with != 0) {
-    assign(with, client);
-  }
+  if ((verb == Verb::bind_uid || verb == Verb::unbind_uid) && with != 0) assign(with, client);
 }
 
 void Gateway::answer_change(LinkId id, const Command& command) {
   Answer done;
   done.request = command.request;
   const auto clients = targets(command.target);
-  if (clients.empty()) done.result = TableResult::no_client;
+  // Of uids and groups the clients may be with other gateway workers.
+  if (clients.empty() && command.target.scope == Scope::clients)
+    done.result = TableResult::no_client;
   for (const Serial client : clients) {
     const TableResult result = change(client, command, done.number);
     if (result != TableResult::ok) {
       done.result = result;
     } else {
-      tell_worker_of(client, id, command.verb);
+      tell_worker_of(client, command.verb);
     }
   }
   if (command.request != 0) answer(id, done);
@@ -238,6 +243,7 @@ void Gateway::answer_count(LinkId id, const Command& command) {
 }
 
 void Gateway::answer(LinkId id, const Answer& answer) {
+  if (answer.request == 0) return;
   Link& link = *peers_.at(id).link;
   append_answer(link.out(), answer);
   link.flush();

@@ -52,25 +52,48 @@ void Link::flush() {
 }
 
 void Link::send() {
-  if (ended_ || !sending_.empty()) return;
+  if (ended_) return;
+  if (closing_ && !reading_)
+    read();  // what the peer still says is dropped, or it would see a reset
+  if (broken_) out_.clear();
+  if (!sending_.empty()) return;
   if (out_.empty()) {
-    if (closing_) destroy();
+    if (!closing_) return;
+    error_code error;
+    socket_.shutdown(Socket::shutdown_send, error);
+    if (error) destroy();
     return;
   }
   sending_.swap(out_);
+  boost::asio::async_write(
+      socket_, boost::asio::buffer(sending_),
+      [self = shared_from_this()](const error_code& error, std::size_t) { self->sent(error); });
+}
+
+void Link::sent(const error_code& error) {
+  if (ended_) return;
+  if (error) return stop_sending(error.message());
+  // Until here what waits has only grown.
   was_full_ = was_full_ || is_full();
-  boost::asio::async_write(socket_, boost::asio::buffer(sending_),
-                           [self = shared_from_this()](const error_code& error, std::size_t) {
-                             if (self->ended_) return;
-                             if (error) return self->end(error.message());
-                             self->sending_.clear();
-                             if (self->sending_.capacity() > kFull) self->sending_.shrink_to_fit();
-                             self->send();
-                             if (self->unsent() < kFull / 2 &&
-                                 std::exchange(self->was_full_, false) && !self->closing_) {
-                               self->hooks_.drained();
-                             }
-                           });
+  sending_.clear();
+  if (sending_.capacity() > kFull) sending_.shrink_to_fit();
+  send();
+  if (unsent() < kFull / 2 && !closing_ && !ended_ && std::exchange(was_full_, false))
+    hooks_.drained();
+}
+
+// What the peer has said before it went is still heard: events that it has acknowledged are not to
+// be given again.
+void Link::stop_sending(const std::string& why) {
+  if (closing_) return destroy();
+  broken_ = true;
+  out_.clear();
+  sending_.clear();
+  deadline_.expires_after(kPatience);
+  deadline_.async_wait([self = shared_from_this(), why](const error_code& error) {
+    if (!error) self->end(why);
+  });
+  resume();
 }
 
 void Link::resume() {
@@ -91,7 +114,11 @@ void Link::read() {
       [self = shared_from_this(), before](const error_code& error, std::size_t size) {
         self->reading_ = false;
         self->received_.resize(before + size);
-        if (self->ended_ || self->closing_) return;
+        if (self->ended_) return;
+        if (self->closing_) {
+          self->received_.clear();
+          return error ? self->destroy() : self->read();
+        }
         if (error) {
           return self->end(error == boost::asio::error::eof ? "its peer has ended"
                                                             : error.message());
@@ -115,6 +142,7 @@ void Link::take_received() {
     done += kLengthSize + length;
   }
   received_.erase(0, done);
+  if (received_.empty() && received_.capacity() > kFull) received_.shrink_to_fit();
   if (any && open_) hooks_.batch_end();
   if (!paused_ && !ended_ && !closing_) read();
 }

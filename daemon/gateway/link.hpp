@@ -58,7 +58,8 @@ class Link final : public std::enable_shared_from_this<Link> {
   void pause() { paused_ = true; }
   void resume();
 
-  // Behind what was appended, at the latest after kPatience. No hook is called any more.
+  // Behind what was appended, once the peer has ended too, at the latest after kPatience. No hook
+  // is called any more.
   void close();
 
  private:
@@ -70,6 +71,8 @@ class Link final : public std::enable_shared_from_this<Link> {
   bool take(std::string_view message);
   bool take_hello(std::string_view message);
   void send();
+  void sent(const boost::system::error_code& error);
+  void stop_sending(const std::string& why);
   void end(const std::string& why);
   void destroy();
 
@@ -84,6 +87,7 @@ class Link final : public std::enable_shared_from_this<Link> {
   bool reading_ = false;
   bool paused_ = false;
   bool was_full_ = false;
+  bool broken_ = false;  // nothing can be sent any more
   bool closing_ = false;
   bool ended_ = false;
 };

@@ -222,15 +222,17 @@ std::optional<LinkKind> kind_of(std::string_view message) {
   if (message.empty()) return std::nullopt;
   const auto kind = static_cast<LinkKind>(message.front());
   switch (kind) {
-    case LinkKind::hello:
-    case LinkKind::refused:
     case LinkKind::ready:
     case LinkKind::drain:
+    case LinkKind::drained:
+      if (message.size() > 1) break;
+      return kind;
+    case LinkKind::hello:
+    case LinkKind::refused:
     case LinkKind::acknowledge:
     case LinkKind::command:
     case LinkKind::assign:
     case LinkKind::event:
-    case LinkKind::drained:
     case LinkKind::answer:
       return kind;
   }
@@ -242,6 +244,7 @@ std::optional<Hello> read_hello(std::string_view message) {
   if (!from) return std::nullopt;
   Hello hello;
   hello.version = from->number<std::uint16_t>();
+  if (from->failed()) return std::nullopt;
   // What follows may mean something else there.
   if (hello.version != kLinkVersion) return hello;
   hello.role = unpack_enum(*from, Role::gateway, Role::business);
@@ -261,6 +264,7 @@ std::optional<std::string_view> read_refused(std::string_view message) {
 std::optional<std::vector<std::uint64_t>> read_acknowledge(std::string_view message) {
   auto from = open(message, LinkKind::acknowledge);
   if (!from || from->left() > kMaxAcknowledged * sizeof(std::uint64_t)) return std::nullopt;
+  if (from->left() % sizeof(std::uint64_t) != 0) return std::nullopt;
   std::vector<std::uint64_t> numbers;
   numbers.reserve(from->left() / sizeof(std::uint64_t));
   while (from->left() > 0) numbers.push_back(from->number<std::uint64_t>());
@@ -280,6 +284,7 @@ std::optional<Assign> read_assign(std::string_view message) {
   assign.facts.uid = from->name();
   assign.session.version = from->number<std::uint64_t>();
   assign.session.bytes = from->bytes();
+  if (assign.session.bytes.size() > ClientTable::kMaxSession) from->fail();
   return whole(*from, assign);
 }
 

@@ -182,7 +182,7 @@ void append_answer(std::string& out, const Answer& answer);
 
 // Of the length that a frame begins with.
 std::uint32_t frame_length(std::string_view head);
-// Nullopt for an empty message or an unknown kind.
+// Nullopt for an empty message, an unknown kind, or a bare one that holds more.
 std::optional<LinkKind> kind_of(std::string_view message);
 
 // Of messages of that kind, without their frame; views into it. Nullopt: malformed.

@@ -67,6 +67,7 @@ class Unpacker final {
   std::string_view cut(std::size_t size) {
     if (failed_ || size > data_.size()) {
       failed_ = true;
+      data_ = {};  // who reads on until nothing is left comes to an end
       return {};
     }
     const std::string_view field = data_.substr(0, size);

@@ -16,7 +16,7 @@ std::uint64_t Requests::add(std::set<std::uint64_t> gateways, bool partial, Time
 bool Requests::answer(std::uint64_t gateway, const Answer& answer) {
   const auto found = pending_.find(answer.request);
   // It was given up.
-  if (found == pending_.end()) return answer.request <= last_;
+  if (found == pending_.end()) return answer.request > 0 && answer.request <= last_;
   Pending& pending = found->second;
   if (!pending.waits_for.contains(gateway)) return false;
   Result& result = pending.result;
