@@ -32,7 +32,7 @@ GatewayStatus read_gateway(const JsonReader& in) {
 json::object write_worker(const WorkerStatus& worker) {
   json::object metrics;
   for (const auto& [name, value] : worker.metrics) {
-    metrics[name] = std::isfinite(value) ? number(value) : json::value(nullptr);
+    metrics[name] = std::isfinite(value) ? as_json(value) : json::value(nullptr);
   }
   json::object out{
       {"slot", worker.slot},
@@ -60,7 +60,7 @@ json::object write_worker(const WorkerStatus& worker) {
       {"state_lost",
        or_null(worker.state_lost ? std::optional(clean(*worker.state_lost)) : std::nullopt)}};
   if (worker.next_try)
-    out["next_try_seconds"] = number(static_cast<double>(worker.next_try->count()) / 1000);
+    out["next_try_seconds"] = as_json(static_cast<double>(worker.next_try->count()) / 1000);
   return out;
 }
 

@@ -23,7 +23,7 @@ boost::json::value or_null(const std::optional<Value>& value) {
 }
 
 // A whole one as such: Boost writes a double 0 as 0E0, which JSON has but people take for a fault.
-inline boost::json::value number(double value) {
+inline boost::json::value as_json(double value) {
   constexpr double kExact = 9007199254740992.0;  // 2^53
   if (value == std::trunc(value) && std::abs(value) < kExact)
     return static_cast<std::int64_t>(value);

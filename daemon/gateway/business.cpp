@@ -8,13 +8,9 @@
 #include <set>
 #include <utility>
 
+#include "gateway/clock.hpp"
+
 namespace appserver::gateway {
-namespace {
-
-Time now() { return std::chrono::steady_clock::now(); }
-
-}  // namespace
-
 Business::Business(boost::asio::io_context& context, Identity identity, Hooks hooks)
     : context_(context), identity_(std::move(identity)), hooks_(std::move(hooks)) {}
 

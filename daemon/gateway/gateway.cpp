@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "gateway/clock.hpp"
+
 namespace appserver::gateway {
 namespace {
 
@@ -22,8 +24,6 @@ appserver_connection_info info_of(net::StreamServer& server, appserver_connectio
 std::string short_name(appserver_str str) {
   return std::string(text(str).substr(0, ClientTable::kMaxName));
 }
-
-Time now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 

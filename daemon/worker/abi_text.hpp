@@ -13,6 +13,8 @@ namespace appserver::worker {
 
 inline appserver_str view(std::string_view text) { return {text.data(), text.size()}; }
 
+inline std::string_view text(appserver_str str) { return {str.data, str.size}; }
+
 inline std::string string_of(appserver_str str) {
   return str.size == 0 ? std::string() : std::string(str.data, str.size);
 }

@@ -1,13 +1,12 @@
 // "bus/1" as a table of C functions.
 #include <exception>
 
+#include "worker/abi_text.hpp"
 #include "worker/bus_host.hpp"
 #include "worker/plugin_host.hpp"
 
 namespace appserver::worker {
 namespace {
-
-std::string_view text(appserver_str str) { return {str.data, str.size}; }
 
 // Runs call(bus) where that may be, else says why not.
 template <class Call>

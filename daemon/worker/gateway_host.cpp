@@ -18,8 +18,6 @@ using gateway::EventKind;
 using telemetry::Hook;
 using telemetry::InHook;
 
-std::string_view text(appserver_str str) { return {str.data, str.size}; }
-
 std::vector<gateway::ClientId> ids(const appserver_client_id* clients, std::uint32_t count) {
   std::vector<gateway::ClientId> out;
   out.reserve(count);

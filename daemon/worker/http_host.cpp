@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "net/http/response_writer.hpp"
+#include "worker/abi_text.hpp"
 #include "worker/plugin_host.hpp"
 
 namespace appserver::worker {
@@ -53,8 +54,6 @@ class ResponseCopy {
   std::vector<std::string> names_;
   std::vector<std::string> values_;
 };
-
-std::string_view text(appserver_str str) { return {str.data, str.size}; }
 
 // A plugin built for an older minor has a shorter response; the rest reads as zero.
 appserver_http_response whole(const appserver_http_response* response) {

@@ -16,7 +16,6 @@ namespace {
 using telemetry::Hook;
 using telemetry::InHook;
 
-std::string_view text(appserver_str str) { return {str.data, str.size}; }
 // Runs call(server) where that may be, else says why not.
 template <class Call>
 std::int32_t with_server(appserver_worker* worker, Call&& call) noexcept {

@@ -149,7 +149,7 @@ Work<> Transport::secure(std::shared_ptr<const tls::ClientContext> context, std:
   }
 }
 
-Work<> Transport::yield() {
+Work<> Transport::yield() const {
   co_await asio::post(kAwait);
   if (closed_) throw CallError(Failure::lost, "cancelled");
 }

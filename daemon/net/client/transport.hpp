@@ -72,7 +72,7 @@ class Transport final {
  private:
   Work<std::string> try_address(const Endpoint& address, Clock::duration share);
   Work<> wait(bool for_input);
-  Work<> yield();
+  Work<> yield() const;
   bool has_come();
   void wait_for_change(std::shared_ptr<bool> watching, std::function<void()> changed);
 
