@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include "scripted.hpp"
 
@@ -297,6 +298,7 @@ TEST_CASE_METHOD(Fixture, "If-Range decides whether a range is looked at") {
 TEST_CASE_METHOD(Fixture, "a large file goes out in pieces, as fast as the client reads") {
   host.set_write_bound(300'000);
   const auto id = plugin.request({.target = "/big.bin"});
+  host.advance(1000);
   std::size_t before = 0;
   for (int i = 0; i < 100 && host.answer(id).state == fake::State::kStreaming; ++i) {
     const auto size = host.answer(id).body.size();
@@ -320,6 +322,17 @@ TEST_CASE_METHOD(Fixture, "a large file leaves the loop to others between pieces
   host.advance(1);
   REQUIRE(host.answer(id).status == 206);
   REQUIRE((host.answer(id).body == pattern(kBig).substr(1)));
+}
+
+TEST_CASE_METHOD(Fixture, "however many large files are sent, each has its turn") {
+  host.set_write_bound(kBig);
+  std::vector<appserver_exchange> ids;
+  for (int i = 0; i < 40; ++i) ids.push_back(plugin.request({.target = "/big.bin"}));
+  // All share one timer.
+  REQUIRE(host.timers() == 1);
+  host.advance(1000);
+  REQUIRE(host.timers() == 0);
+  for (const auto id : ids) REQUIRE((host.answer(id).body == pattern(kBig)));
 }
 
 TEST_CASE_METHOD(Fixture, "a file that is cut while it is sent ends its answer, not whole") {

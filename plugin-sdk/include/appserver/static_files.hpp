@@ -16,8 +16,10 @@
 #include <cstdint>
 #include <cstdio>
 #include <ctime>
+#include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -43,24 +45,7 @@ class FileTransfer {
   FileTransfer(Worker& worker, Stream stream, FileHandle file, ByteRange range) noexcept
       : worker_(&worker), stream_(std::move(stream)), file_(std::move(file)), left_(range) {}
 
-  // A piece at a time, so that others have their turn; a timer goes on.
-  static void run(FileTransfer transfer) {
-    const Write result = transfer.write_piece();
-    if (result == Write::kGone) return;
-    if (result == Write::kFull) return wait(std::move(transfer));
-    transfer.pause_ = kShortest;
-    if (transfer.left_.size == 0) {
-      transfer.stream_.finish();
-    } else {
-      later(std::move(transfer), std::chrono::milliseconds(0));
-    }
-  }
-
- private:
-  static constexpr std::size_t kPiece = 64 * 1024;
-  static constexpr std::chrono::milliseconds kShortest{5};
-  static constexpr std::chrono::milliseconds kLongest{320};
-
+  // kTaken: a piece was written; kGone: there is nothing more to do.
   Write write_piece() {
     if (const Write room = stream_.write({}); room != Write::kTaken) return room;
     std::array<char, kPiece> bytes;
@@ -75,29 +60,81 @@ class FileTransfer {
       return Write::kGone;
     }
     const Write result = stream_.write({bytes.data(), static_cast<std::size_t>(got)});
-    if (result == Write::kTaken) {
-      left_.first += static_cast<std::uint64_t>(got);
-      left_.size -= static_cast<std::uint64_t>(got);
-    }
-    return result;
+    if (result != Write::kTaken) return result;
+    pause_ = kShortest;
+    left_.first += static_cast<std::uint64_t>(got);
+    left_.size -= static_cast<std::uint64_t>(got);
+    if (left_.size > 0) return Write::kTaken;
+    stream_.finish();
+    return Write::kGone;
   }
 
-  static void wait(FileTransfer transfer) {
-    const auto pause = transfer.pause_;
-    transfer.pause_ = std::min(pause * 2, kLongest);
-    later(std::move(transfer), pause);
+  // How long to leave the client alone that had no room; longer each time.
+  std::chrono::milliseconds next_pause() {
+    return std::exchange(pause_, std::min(pause_ * 2, kLongest));
   }
 
-  static void later(FileTransfer transfer, std::chrono::milliseconds pause) {
-    Worker& worker = *transfer.worker_;
-    worker.after(pause, [left = std::move(transfer)]() mutable { run(std::move(left)); }).detach();
-  }
+ private:
+  static constexpr std::size_t kPiece = 64 * 1024;
+  static constexpr std::chrono::milliseconds kShortest{5};
+  static constexpr std::chrono::milliseconds kLongest{320};
 
   Worker* worker_;
   Stream stream_;
   FileHandle file_;
   ByteRange left_;
   std::chrono::milliseconds pause_ = kShortest;
+};
+
+// All files that are on their way: however many they are, a turn of the loop sends a few pieces,
+// and each has its turn. Its timers keep it alive.
+class FileTransfers : public std::enable_shared_from_this<FileTransfers> {
+ public:
+  explicit FileTransfers(Worker& worker) noexcept : worker_(worker) {}
+
+  // Writes the next piece of it, and goes on later.
+  void go_on(FileTransfer transfer) {
+    switch (transfer.write_piece()) {
+      case Write::kGone:
+        return;
+      case Write::kFull:
+        return wait(std::move(transfer));
+      case Write::kTaken:
+        ready_.push_back(std::move(transfer));
+        if (!running_) run_later();
+    }
+  }
+
+ private:
+  static constexpr std::size_t kPiecesATurn = 16;
+
+  void wait(FileTransfer transfer) {
+    const auto pause = transfer.next_pause();
+    worker_
+        .after(pause, [self = shared_from_this(),
+                       left = std::move(transfer)]() mutable { self->go_on(std::move(left)); })
+        .detach();
+  }
+
+  void run_later() {
+    running_ = true;
+    worker_.after(std::chrono::milliseconds(0), [self = shared_from_this()] { self->run(); })
+        .detach();
+  }
+
+  void run() {
+    for (std::size_t left = kPiecesATurn; left > 0 && !ready_.empty(); --left) {
+      FileTransfer next = std::move(ready_.front());
+      ready_.pop_front();
+      go_on(std::move(next));
+    }
+    running_ = false;
+    if (!ready_.empty()) run_later();
+  }
+
+  Worker& worker_;
+  std::deque<FileTransfer> ready_;
+  bool running_ = false;
 };
 
 }  // namespace detail
@@ -113,7 +150,10 @@ class StaticFiles {
  public:
   // Keeps the worker. Throws std::system_error if the folder cannot be opened.
   StaticFiles(Worker& worker, const std::string& folder, StaticOptions options = {})
-      : worker_(worker), folder_(folder), options_(std::move(options)) {}
+      : worker_(worker),
+        folder_(folder),
+        options_(std::move(options)),
+        transfers_(std::make_shared<detail::FileTransfers>(worker)) {}
 
   // By the path of the request.
   void serve(const Request& request, Response& response) const {
@@ -231,7 +271,7 @@ class StaticFiles {
     if (request.method() == "HEAD") {
       response.stream(type, part.size).finish();
     } else if (part.size > kWholeAtMost) {
-      detail::FileTransfer::run({worker_, response.stream(type, part.size), std::move(file), part});
+      transfers_->go_on({worker_, response.stream(type, part.size), std::move(file), part});
     } else {
       response.body(read(file, part), type);
     }
@@ -254,6 +294,7 @@ class StaticFiles {
   Worker& worker_;
   detail::Folder folder_;
   StaticOptions options_;
+  std::shared_ptr<detail::FileTransfers> transfers_;
 };
 
 }  // namespace appserver
