@@ -19,8 +19,8 @@ plugin::Build make_own_build() {
 }
 
 const plugin::Build& own_build() {
-  static const plugin::Build build = make_own_build();
-  return build;
+  static const plugin::Build kBuild = make_own_build();
+  return kBuild;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "channel/state_file.hpp"
 #include "os/memfd.hpp"
+#include "supervisor/clock.hpp"
 #include "supervisor/group.hpp"
 
 // The part of a group that carries what a worker leaves to the next one of its slot. The supervisor
@@ -17,8 +18,6 @@ namespace {
 using channel::Kind;
 using channel::Message;
 using telemetry::Level;
-
-Time now() { return std::chrono::steady_clock::now(); }
 
 Message ask_for_state(std::uint64_t number) {
   Message message;
