@@ -77,7 +77,8 @@ std::uint64_t sum_of(const GroupStatus& group, std::uint64_t control::GatewaySta
 }
 
 bool is_gateway(const GroupStatus& group) {
-  return std::ranges::any_of(group.workers, [](const auto& each) { return each.gateway.has_value(); });
+  return std::ranges::any_of(group.workers,
+                             [](const auto& each) { return each.gateway.has_value(); });
 }
 
 // The fewest business workers that one of its workers can give events to.
