@@ -1,7 +1,6 @@
 #include "supervisor/drop_directory.hpp"
 
 #include <sys/inotify.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +17,7 @@
 #include <utility>
 
 #include "os/error.hpp"
+#include "supervisor/trusted_folder.hpp"
 
 namespace appserver::supervisor {
 
@@ -28,9 +28,10 @@ namespace {
 
 constexpr std::uint32_t kFileEvents =
     IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE;
+// IN_ATTRIB: from now on others may perhaps write to it.
 // IN_EXCL_UNLINK: who still writes to a file that is no longer here is none of our business.
 constexpr std::uint32_t kWatched =
-    kFileEvents | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_EXCL_UNLINK;
+    kFileEvents | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_EXCL_UNLINK;
 constexpr std::uint32_t kFolderGone = IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_IGNORED;
 
 // More files than this written at once are waited for by `quiet` alone.
@@ -57,25 +58,6 @@ std::string_view way_out(int error) {
       return "raise the sysctl fs.inotify.max_user_instances or the limit of open files";
     default:
       return "the daemon must be able to read it";
-  }
-}
-
-// What is put there is run, so nobody else may.
-void check_trusted(const std::filesystem::path& directory) {
-  struct stat status {};
-  os::check(::stat(directory.c_str(), &status), "stat(\"{}\")", directory.native());
-  const uid_t us = ::geteuid();
-  if (status.st_uid != 0 && status.st_uid != us) {
-    throw std::runtime_error(
-        fmt::format("the plugin folder {} belongs to uid {}, who could have anything run; give it "
-                    "to root or to uid {}: chown {} {}",
-                    directory.native(), status.st_uid, us, us, directory.native()));
-  }
-  if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-    throw std::runtime_error(fmt::format(
-        "the plugin folder {} can be written to by others (mode {:04o}), who could have anything "
-        "run: chmod go-w {}",
-        directory.native(), status.st_mode & 07777U, directory.native()));
   }
 }
 
@@ -170,6 +152,7 @@ class DropDirectory::Watch final : public std::enable_shared_from_this<Watch> {
 
   void take(std::size_t size) {
     bool gone = false;
+    bool altered = false;
     for (std::size_t at = 0; at + sizeof(inotify_event) <= size;) {
       inotify_event event;
       std::memcpy(&event, &buffer_[at], sizeof(event));
@@ -184,13 +167,15 @@ class DropDirectory::Watch final : public std::enable_shared_from_this<Watch> {
       } else if (event.wd == watched_) {
         if ((event.mask & kFolderGone) != 0)
           gone = true;
+        else if ((event.mask & IN_ATTRIB) != 0)
+          altered = altered || name.empty();
         else if ((event.mask & IN_ISDIR) == 0 && is_relevant(name))
           note(event.mask, name);
       }
     }
     if (gone)
       search();
-    else
+    else if (!altered || is_the_same())
       settle_later();
     if (!stopped_ && queue_.is_open()) read();
   }
@@ -243,16 +228,20 @@ class DropDirectory::Watch final : public std::enable_shared_from_this<Watch> {
   void report() {
     // A writer who went on for so long must not hold up the next change.
     writing_.clear();
-    const int before = watched_;
-    if (!try_look()) return;
-    if (watched_ != before) {
-      taken_away_.clear();
-      changed();
-      settle_later();
-      return;
-    }
+    if (!is_the_same()) return;
     pending_ = false;
     hooks_.settled({taken_away_.begin(), taken_away_.end()});
+  }
+
+  // Whether the folder may still be watched, and no other one has taken its place.
+  bool is_the_same() {
+    const int before = watched_;
+    if (!try_look()) return false;
+    if (watched_ == before) return true;
+    taken_away_.clear();
+    changed();
+    settle_later();
+    return false;
   }
 
   // What stands at the path now, if anything, is another folder, and so a change.

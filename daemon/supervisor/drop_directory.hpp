@@ -15,9 +15,10 @@ namespace appserver::supervisor {
 // links of these names) has moved for `quiet`, no such file is still growing, and none is open for
 // writing as far as the kernel tells; at the latest `longest` after the first change. A folder that
 // cannot be watched (it is not there, the kernel has no watch left), or in which somebody else than
-// this user or root may write, is looked at again each `quiet`-bounded interval, from the beginning
-// or later; once it is watched, that counts as a change. So does an overflow of the kernel's queue.
-// May be destroyed within its own hooks, but for those that the constructor calls.
+// this user or root may write, also from a later time on, is looked at again each `quiet`-bounded
+// interval, from the beginning or later; once it is watched, that counts as a change. So does an
+// overflow of the kernel's queue. May be destroyed within its own hooks, but for those that the
+// constructor calls.
 class DropDirectory final {
  public:
   struct Timing {

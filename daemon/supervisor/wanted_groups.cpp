@@ -8,6 +8,7 @@
 
 #include "config/load.hpp"
 #include "supervisor/start_notes.hpp"
+#include "supervisor/trusted_folder.hpp"
 
 namespace appserver::supervisor {
 namespace {
@@ -54,6 +55,7 @@ std::vector<Unread> kept_dropped(const PrepareRequest& request, const config::Co
 }
 
 WantedGroups from_file(const PrepareRequest& request) {
+  check_plugin_folder(request.running.daemon.plugins);
   // A person is told of every mistake at once, and nothing is touched; the watcher takes the rest.
   const auto mistakes = request.request.watch ? config::DroppedMistakes::are_left_out
                                               : config::DroppedMistakes::are_errors;

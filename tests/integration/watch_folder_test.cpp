@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "support/answers.hpp"
 #include "support/http_client.hpp"
@@ -122,29 +125,64 @@ TEST_CASE("a dropped NAME.yaml with a mistake harms nothing, and its place is na
   REQUIRE(daemon.pids() == pids);
 }
 
-TEST_CASE(
-    "a folder that others can write to is not watched, which is said, and the daemon serves") {
+TEST_CASE("nothing is taken from a folder that others can write to, which is said at once") {
   WatchedSite site;
-  fs::permissions(site.root() / "plugins", fs::perms::group_write, fs::perm_options::add);
-  Daemon daemon(site);
-  daemon.expect_error("can be written to by others");
-  daemon.wait_for_log("can be written to by others");
-  REQUIRE(get(daemon.address(), "/").body == "v1\n");
-  const auto notes = notes_in(daemon.status());
-  REQUIRE(notes.size() == 1);
-  REQUIRE(contains(notes.at(0), "not watched"));
-  REQUIRE(contains(notes.at(0), "chmod go-w"));
+  const fs::path plugins = site.root() / "plugins";
+  auto daemon = std::make_unique<Daemon>(site);
+  wait_until_watching(*daemon);
+  for (const char* text : {"can be written to by others", "refused"}) daemon->expect_error(text);
+  const auto pids = daemon->pids();
+  fs::permissions(plugins, fs::perms::group_write, fs::perm_options::add);
+  const auto unwatched = daemon->wait_for_status(
+      "the chmod is noticed", [](const auto& now) { return !notes_in(now).empty(); });
+  REQUIRE(contains(notes_in(unwatched).at(0), "not watched"));
+  REQUIRE(contains(notes_in(unwatched).at(0), "chmod go-w " + plugins.string()));
+
   site.install(probe_v2());
-  const auto by_hand = daemon.ctl({"reload"});
-  INFO(by_hand.text());
-  REQUIRE(by_hand.exit.code == 0);
-  REQUIRE(get(daemon.address(), "/").body == "v2\n");
-  // Still true, whatever was reloaded meanwhile.
-  REQUIRE(notes_in(daemon.status()) == notes);
-  site.install(probe_v1());
-  fs::permissions(site.root() / "plugins", fs::perms::group_write, fs::perm_options::remove);
-  wait_for_answer(daemon, "v1");
-  REQUIRE(notes_in(daemon.status()).empty());
+  site.install(probe_v2(), "evil");
+  site.drop("evil.yaml", "listen: http://127.0.0.1:0\n");
+  for (const auto& verb : {std::vector<std::string>{"reload"},
+                           {"reload", "api"},
+                           {"reload", "--dry-run"},
+                           {"restart", "api"}}) {
+    const auto by_hand = daemon->ctl(verb);
+    INFO(by_hand.text());
+    REQUIRE(by_hand.exit.code == 3);
+    REQUIRE(contains(by_hand.text(), "chmod go-w " + plugins.string()));
+  }
+  REQUIRE(::kill(daemon->pid(), SIGHUP) == 0);
+  wait_for_ends(*daemon, ": refused after", 5);
+  REQUIRE(daemon->pids() == pids);
+  REQUIRE(daemon->status().groups.size() == 1);
+  REQUIRE(get(daemon->address(), "/").body == "v1\n");
+  // Still true, whatever was asked for meanwhile.
+  REQUIRE(notes_in(daemon->status()) == notes_in(unwatched));
+
+  daemon.reset();
+  daemon = std::make_unique<Daemon>(site);
+  daemon->expect_error("can be written to by others");
+  daemon->wait_for_log("not watched");
+  REQUIRE(daemon->status().groups.size() == 1);
+  REQUIRE(get(daemon->address(), "/").body == "v1\n");
+  fs::permissions(plugins, fs::perms::group_write, fs::perm_options::remove);
+  wait_for_answer(*daemon, "v2");
+  daemon->wait_for_status("what was dropped is taken, and no note is left", [](const auto& now) {
+    return now.groups.size() == 2 && notes_in(now).empty() && now.state == "running";
+  });
+}
+
+TEST_CASE("a first start takes no plugin from a watched folder that others can write to") {
+  WatchedSite site;
+  const fs::path plugins = site.root() / "plugins";
+  fs::permissions(plugins, fs::perms::others_write, fs::perm_options::add);
+  const auto refused = run({daemon_binary(), "--config", site.config_file()}, 20s);
+  INFO(refused.text());
+  REQUIRE(refused.exit.code == 1);
+  REQUIRE(contains(refused.text(), "groups.api.plugin: "));
+  REQUIRE(contains(refused.text(), "chmod go-w " + plugins.string()));
+  fs::permissions(plugins, fs::perms::others_write, fs::perm_options::remove);
+  Daemon daemon(site);
+  REQUIRE(get(daemon.address(), "/").body == "v1\n");
 }
 
 TEST_CASE("a folder that disappears is watched again when it is back, and the note of it goes") {

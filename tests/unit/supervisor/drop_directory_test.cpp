@@ -332,6 +332,27 @@ TEST_CASE("what is dropped while others may write to the folder is told of once 
   CHECK(watched.problems.size() == 1);
 }
 
+TEST_CASE("a folder that others may write to from now on is noticed without a file that moves") {
+  Watched watched;
+  ::chmod(watched.folder.c_str(), 0777);
+  REQUIRE(watched.until([&] { return !watched.problems.empty(); }));
+  CHECK_THAT(watched.problems.front(), Contains("chmod go-w " + watched.folder.string()));
+  CHECK_FALSE(watched.drop->is_watching());
+  ::chmod(watched.folder.c_str(), 0755);
+  CHECK(watched.comes_to(1));
+  CHECK(watched.mended == 1);
+}
+
+TEST_CASE("a folder that gets another safe mode is watched on, and that is no change") {
+  Watched watched;
+  ::chmod(watched.folder.c_str(), 0750);
+  watched.run_for(6 * watched.timing.quiet);
+  CHECK(watched.calls == 0);
+  CHECK(watched.problems.empty());
+  write(watched.folder / "shop.so");
+  CHECK(watched.comes_to(1));
+}
+
 TEST_CASE("a folder that is not there, or is none, is named, and watched once it is there") {
   Watched watched;
   watched.drop.reset();

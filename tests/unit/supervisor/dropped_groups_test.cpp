@@ -25,6 +25,8 @@ struct DropSite : Site {
   void describe(const std::string& text) const { write(plugins() / "shop.yaml", text); }
 };
 
+constexpr const char* kOfTheFolder = "  api: {plugin: shop, count: 2}\n";
+
 std::string only_note(const std::vector<std::string>& notes) {
   REQUIRE(notes.size() == 1);
   return notes.front();
@@ -290,4 +292,89 @@ TEST_CASE("a group whose plugin is no good gives way where its old address is an
     REQUIRE(site.find("b"));
     CHECK(site.find("b")->config.listen.front().port == 18732);
   }
+}
+
+TEST_CASE("nothing is taken from a watched folder that others may write to, with the way out") {
+  DropSite site;
+  site.start();
+  site.drop("evil", kThree, "");
+  site.put("plugins/shop.so", kFour);
+  site.describe("count: 9\n");
+  site.allow_others_to_write(true);
+  const auto before = contents(site.folder() / "state");
+  for (const auto& request : {reload(), reload({"shop"}), reload({"api"}), reload_changed(),
+                              forced("shop"), watched(), watched({"shop"})}) {
+    const Prepared prepared = site.prepare(request);
+    CHECK(prepared.plan.empty());
+    CHECK_THAT(prepared.refusal,
+               Contains("(mode 0777)") && Contains("chmod go-w " + site.plugins().native()));
+  }
+  CHECK(contents(site.folder() / "state") == before);
+  CHECK(site.prepare(scale("shop", 3)).refusal.empty());
+
+  CHECK(site.start().number == 1);
+  CHECK(site.running_sha("shop") == sha_of(kTwo));
+  CHECK(site.find("shop")->config.count == 2);
+  CHECK_FALSE(site.find("evil"));
+
+  site.allow_others_to_write(false);
+  const Prepared prepared = site.prepare(reload());
+  CHECK(change_of(prepared, "evil") == Change::add);
+  CHECK(change_of(prepared, "shop") == Change::roll);
+}
+
+TEST_CASE("nothing is taken from a watched folder of another user, with the way out") {
+  if (::geteuid() != 0) {
+    WARN("not root: nothing can be given to another user");
+    return;
+  }
+  DropSite site;
+  site.start();
+  os::check(::chown(site.plugins().c_str(), 12345, 0), "chown(plugins)");
+  CHECK_THAT(site.prepare(reload()).refusal,
+             Contains("belongs to uid 12345") && Contains("chown 0 " + site.plugins().native()));
+}
+
+TEST_CASE("a first start takes nothing from a watched folder that others may write to") {
+  DropSite site;
+  site.allow_others_to_write(true);
+  SECTION("what was dropped is left out") {
+    const FirstRelease first = site.start();
+    REQUIRE(first.groups.size() == 1);
+    CHECK(first.groups[0]->config.name == "api");
+    CHECK_THAT(only_note(first.notes),
+               StartsWith("shop: ") && Contains("chmod go-w") && Contains("it is left out"));
+  }
+  SECTION("a group of the file is a mistake") {
+    fs::remove(site.plugins() / "shop.yaml");
+    site.write_watching(kOfTheFolder);
+    CHECK_THROWS_WITH(site.start(), StartsWith("groups.api.plugin: the plugin folder ") &&
+                                        Contains("chmod go-w " + site.plugins().native()));
+  }
+  SECTION("a group of the file, of a folder in it") {
+    fs::create_directory(site.plugins() / "versions");
+    site.put("plugins/versions/1.so", kOne);
+    site.write_watching("  api: {plugin: plugins/versions/1.so}\n");
+    CHECK_THROWS_WITH(site.start(), Contains("chmod go-w " + site.plugins().native()));
+  }
+}
+
+TEST_CASE("a build that the store has lost is not taken from where others may write") {
+  DropSite site;
+  fs::remove(site.plugins() / "shop.yaml");
+  site.write_watching(kOfTheFolder);
+  site.start();
+  site.lose(kTwo);
+  site.put("plugins/shop.so", kFour);
+  site.allow_others_to_write(true);
+  CHECK_THROWS_WITH(site.start(), Contains("chmod go-w") && Contains("missing from the store"));
+}
+
+TEST_CASE("a folder that is not watched is its owner's own affair") {
+  DropSite site;
+  fs::remove(site.plugins() / "shop.yaml");
+  site.write_file(std::string("groups:\n") + kOfTheFolder);
+  site.allow_others_to_write(true);
+  CHECK(site.start().notes.empty());
+  CHECK(site.prepare(reload()).refusal.empty());
 }

@@ -114,8 +114,13 @@ class Site {
   // NAME.so and NAME.yaml in `plugins`, which is watched where write_watching() was called.
   void drop(const std::string& name, const std::string& fixture, const std::string& text) const {
     std::filesystem::create_directories(folder_ / "plugins");
+    allow_others_to_write(false);
     put("plugins/" + name + ".so", fixture);
     write(folder_ / ("plugins/" + name + ".yaml"), text);
+  }
+  // Whether others may write to `plugins`.
+  void allow_others_to_write(bool they_may) const {
+    os::check(::chmod((folder_ / "plugins").c_str(), they_may ? 0777 : 0755), "chmod(plugins)");
   }
   void write_watching(const std::string& groups) const {
     write_file("daemon: {plugins: {watch: true}}\ngroups:\n" + groups);
