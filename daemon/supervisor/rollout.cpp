@@ -137,7 +137,7 @@ void Rollout::prepared(Prepared result) {
     finish(RolloutResult::refused, prepared_.refusal);
     return;
   }
-  if (const std::string why = why_not_to_hold(); !why.empty()) {
+  if (const std::string why = why_no_canary(); !why.empty()) {
     finish(RolloutResult::refused, why);
     return;
   }
@@ -167,36 +167,6 @@ SurgePlan Rollout::surge_for(const GroupPlan& plan) const {
   input.worker_bytes = group == nullptr ? 0 : group->largest_worker();
   input.available = os::available_memory().value_or(kUnknownMemory);
   return plan_surge(input);
-}
-
-config::Canary Rollout::canary_for(const GroupRelease& release) const {
-  config::Canary canary = release.config.reload.canary;
-  // Back to what is known to work.
-  if (request_.kind == RolloutRequest::Kind::rollback) canary.slots = 0;
-  if (request_.canary) canary.slots = *request_.canary;
-  if (request_.hold) canary.hold = *request_.hold;
-  // Somebody must be left to compare with.
-  canary.slots = std::min(canary.slots, std::max(release.config.count - 1, 1U));
-  return canary;
-}
-
-// A hold of nothing would let the reload pass for watched. By the configuration, not by what
-// happens to have changed: a script is to get the same answer each time. Empty: it may.
-std::string Rollout::why_not_to_hold() const {
-  if (!request_.hold || request_.canary) return {};
-  std::string without;
-  for (const GroupPlan& plan : prepared_.plan) {
-    GroupReleasePtr release = plan.target;
-    const Group* group = find(plan.name);
-    const bool unchanged = plan.change == Change::keep && plan.why_kept == WhyKept::unchanged;
-    if (unchanged && group != nullptr) release = group->release();
-    if (!release) continue;
-    if (release->config.reload.canary.slots > 0) return {};
-    if (without.empty()) without = plan.name;
-  }
-  if (without.empty()) return {};
-  return fmt::format("--hold needs a canary: give --canary N, or set groups.{}.reload.canary",
-                     without);
 }
 
 void Rollout::apply(const RolloutEffects& effects) {

@@ -102,7 +102,8 @@ class Rollout final : public std::enable_shared_from_this<Rollout> {
   std::string describe(const GroupPlan& plan) const;
   SurgePlan surge_for(const GroupPlan& plan) const;
   config::Canary canary_for(const GroupRelease& release) const;
-  std::string why_not_to_hold() const;
+  std::vector<GroupReleasePtr> asked_for() const;
+  std::string why_no_canary() const;
   std::string summary() const;
   std::string why_idle() const;
   Release record(std::string result, bool good) const;

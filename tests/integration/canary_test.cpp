@@ -186,6 +186,29 @@ TEST_CASE("a hold without a canary is refused, with the way out") {
   require_answers(daemon, "v2\n");
 }
 
+TEST_CASE("a canary that leaves nobody to compare with is refused, with the way out") {
+  Site site(probe_group(3) + "  web: {plugin: probe, listen: 'http://127.0.0.1:0'}\n");
+  Daemon daemon(site);
+  daemon.expect_error("rollout");
+  const auto pids = daemon.pids();
+  site.install(probe_v2());
+  const std::string why = "somebody must be left to compare with";
+  const std::string api = "--canary: expected less than count (3) of groups.api, got 3; ";
+  const std::string web = "--canary: expected less than count (1) of groups.web, got 1; ";
+  require_exit(daemon.ctl({"reload", "api", "--canary", "3"}), kRefused, api + why);
+  require_exit(daemon.ctl({"reload", "api", "--canary", "3", "--dry-run"}), kRefused, api + why);
+  require_exit(daemon.ctl({"reload", "api", "--canary", "1024"}), kRefused, "got 1024");
+  require_exit(daemon.ctl({"reload", "--canary", "1", "--hold", "1s"}), kRefused, web + why);
+  require_exit(daemon.ctl({"reload", "web", "--changed", "--canary", "1"}), kRefused, web + why);
+  REQUIRE(daemon.pids() == pids);
+  require_answers(daemon, "v1\n");
+  // What counts is the workers that there are.
+  require_exit(daemon.ctl({"scale", "api", "2"}), kDone);
+  require_exit(daemon.ctl({"reload", "api", "--canary", "2"}), kRefused, "count (2)");
+  require_exit(daemon.ctl({"reload", "api", "--canary", "1", "--hold", "100ms"}), kDone);
+  require_answers(daemon, "v2\n");
+}
+
 TEST_CASE("continue without a canary that waits says that there is none") {
   Site site(probe_group(2));
   Daemon daemon(site);
