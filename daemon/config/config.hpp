@@ -39,6 +39,10 @@ struct Listen {
   std::string_view plain_scheme() const;
   bool is_http() const { return plain_scheme() == "http"; }
   bool is_udp() const { return scheme == "udp"; }
+  // Whether a client could mean either: both are one address, whatever the protocol, or one takes
+  // in the other, as * does all of a port. The kernel then refuses the second, unless both are
+  // opened at the same time.
+  bool overlaps(const Listen& other) const;
   friend bool operator==(const Listen&, const Listen&) = default;
 };
 

@@ -20,6 +20,9 @@ namespace {
 
 constexpr std::string_view kExpected = "an address such as http://127.0.0.1:8080";
 constexpr std::string_view kUnixPrefix = "unix:";
+constexpr std::string_view kAllV4 = "0.0.0.0";
+constexpr std::string_view kAllV6 = "::";
+constexpr std::string_view kMappedPrefix = "::ffff:";
 struct Secured {
   std::string_view scheme;
   std::string_view plain;
@@ -109,6 +112,11 @@ Parsed<Listen> tcp_listen(std::string_view text, std::string_view scheme,
   } else if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
     const auto address = canonical_address(host.substr(1, host.size() - 2), AF_INET6);
     if (!address) return wrong_host(text, host);
+    if (address->starts_with(kMappedPrefix) && address->find('.') != std::string::npos) {
+      return wrong_value(
+          kExpected, text,
+          fmt::format("write {}://{}:{}", scheme, address->substr(kMappedPrefix.size()), *port));
+    }
     listen.host = *address;
     host = fmt::format("[{}]", *address);
   } else {
@@ -126,6 +134,16 @@ std::string_view Listen::plain_scheme() const {
   const auto* const secured =
       std::ranges::find(kSecured, std::string_view(scheme), &Secured::scheme);
   return secured == kSecured.end() ? std::string_view(scheme) : secured->plain;
+}
+
+bool Listen::overlaps(const Listen& other) const {
+  if (is_unix() || other.is_unix()) return unix_path == other.unix_path;
+  if (is_udp() != other.is_udp() || port != other.port || port == 0) return false;
+  if (host == other.host || host == "*" || other.host == "*") return true;
+  const bool is_v6 = host.find(':') != std::string::npos;
+  if (is_v6 != (other.host.find(':') != std::string::npos)) return false;
+  const std::string_view all = is_v6 ? kAllV6 : kAllV4;
+  return host == all || other.host == all;
 }
 
 std::string unix_path_problem(const std::filesystem::path& path) {

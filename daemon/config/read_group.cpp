@@ -211,26 +211,4 @@ void read_groups(const Section& top, const std::filesystem::path& plugin_dir,
   }
 }
 
-void Addresses::add(const GroupSource& source, Problems& problems) {
-  const std::string& name = source.group.name;
-  for (std::size_t i = 0; i < source.group.listen.size(); ++i) {
-    const Listen& listen = source.group.listen[i];
-    const Place& place = source.listen_places[i];
-    if (listen.is_unix() && listen.unix_path == daemon_.control_socket) {
-      problems.add(place, fmt::format("groups.{}: {} is the control socket of the daemon", name,
-                                      listen.text));
-    }
-    const bool any_port = !listen.is_unix() && listen.port == 0;
-    // Two protocols cannot share a port; those of TCP and of UDP are apart.
-    const std::string where =
-        any_port || listen.is_udp() ? listen.text : listen.text.substr(listen.scheme.size());
-    const auto [user, inserted] = users_.try_emplace(where, User{name, place});
-    if (inserted) continue;
-    if (any_port && user->second.group != name) continue;  // each gets a port of its own
-    problems.add(place,
-                 fmt::format("groups.{}: {} is listened on twice; first by groups.{} at {}", name,
-                             listen.text, user->second.group, to_string(user->second.place)));
-  }
-}
-
 }  // namespace appserver::config

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "config/config.hpp"
@@ -81,18 +82,24 @@ class Addresses {
   // `daemon` outlives it.
   explicit Addresses(const Daemon& daemon) : daemon_(daemon) {}
 
-  // Complains of an address of the group that is taken already, by itself or one added before, or
-  // that is the control socket.
+  // Complains of an address of the group that is taken already, by itself or one added before, that
+  // overlaps with such a one, or that is the control socket.
   void add(const GroupSource& source, Problems& problems);
 
  private:
   struct User {
     std::string group;
+    Listen listen;
     Place place;
   };
+  using Port = std::pair<bool, std::uint16_t>;  // of UDP or not
+
+  void check_port(const std::string& group, const Listen& listen, const Place& place,
+                  Problems& problems);
 
   const Daemon& daemon_;
-  std::map<std::string, User> users_;  // by the address
+  std::map<std::string, User> users_;                  // by the address
+  std::map<Port, std::map<std::string, User>> ports_;  // of each kind of address the first
 };
 
 }  // namespace appserver::config

@@ -14,8 +14,8 @@ bool has_dropped(const Release& release) {
 const config::Group* find_rival(const std::vector<config::Group>& groups,
                                 const config::Group& group) {
   const auto is_taken = [&group](const config::Listen& listen) {
-    const bool any_port = !listen.is_unix() && listen.port == 0;
-    return !any_port && std::ranges::find(group.listen, listen) != group.listen.end();
+    return std::ranges::any_of(
+        group.listen, [&listen](const config::Listen& each) { return each.overlaps(listen); });
   };
   const auto found = std::ranges::find_if(groups, [&](const config::Group& other) {
     return std::ranges::any_of(other.listen, is_taken);

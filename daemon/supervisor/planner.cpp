@@ -93,17 +93,26 @@ bool Planner::stopped_by_quarantine(GroupPlan& plan, const GroupRelease& group) 
   return true;
 }
 
+// Of others, or what of its own would have to go first: the kernel has each port once.
 std::string Planner::addresses_in_use(const config::Group& group) const {
   std::string problems;
   for (const config::Listen& listen : group.listen) {
-    if (!listen.is_unix() && listen.port == 0) continue;
     for (const GroupReleasePtr& other : input_.current) {
-      if (other->config.name == group.name) continue;
-      if (std::ranges::find(other->config.listen, listen) == other->config.listen.end()) continue;
-      add_line(problems,
-               fmt::format("groups.{}.listen: group {} listens on {} until this reload is over; "
-                           "take it away there first, then reload again",
-                           group.name, other->config.name, listen.text));
+      const std::string& name = other->config.name;
+      const auto& open = other->config.listen;
+      const bool own = name == group.name;
+      if (own && std::ranges::find(open, listen) != open.end()) continue;
+      const auto found = std::ranges::find_if(
+          open, [&listen](const config::Listen& each) { return each.overlaps(listen); });
+      if (found == open.end()) continue;
+      const std::string overlap =
+          *found == listen ? "" : fmt::format(", which overlaps with {},", listen.text);
+      add_line(
+          problems,
+          fmt::format("groups.{}.listen: group {} listens on {}{} until this reload is over; {}",
+                      group.name, name, found->text, overlap,
+                      own ? "change it by way of another address, or restart appserverd"
+                          : "take it away there first, then reload again"));
     }
   }
   return problems;

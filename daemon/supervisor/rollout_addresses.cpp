@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "config/listen.hpp"
 #include "supervisor/listen_socket.hpp"
 #include "supervisor/rollout.hpp"
 
@@ -22,11 +23,15 @@ void Rollout::check_given_ports() const {
             group->release()->config.listen.end())
           continue;
         const std::vector<std::string> open = group->status().listen;
-        if (std::ranges::find(open, listen.text) == open.end()) continue;
+        const auto found = std::ranges::find_if(open, [&listen](const std::string& text) {
+          const auto address = config::parse_listen(text, "/");
+          return address && (*address).overlaps(listen);
+        });
+        if (found == open.end()) continue;
         throw std::runtime_error(fmt::format(
             "groups.{}.listen: {} is what the kernel has given group {} for port 0, and cannot be "
             "opened a second time: keep port 0 there, name another port, or restart appserverd",
-            plan.name, listen.text, group->name()));
+            plan.name, *found, group->name()));
       }
     }
   }

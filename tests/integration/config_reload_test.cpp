@@ -268,8 +268,11 @@ TEST_CASE("a port that the kernel gave for port 0 is refused by its number, with
   site.configure(kGroups + group("api", 1, "'" + given + "'") + group("other", 1, kAnyPort));
   require_exit(daemon.ctl({"reload"}), kRefused, "groups.api.listen: " + way_out);
   require_exit(daemon.ctl({"reload", "--dry-run"}), kRefused, "groups.api.listen: " + way_out);
-  site.configure(kGroups + group("api", 1, kAnyPort) + group("other", 1, "'" + given + "'"));
-  require_exit(daemon.ctl({"reload"}), kRefused, "groups.other.listen: " + way_out);
+  const std::string wide = "http://*" + given.substr(given.rfind(':'));
+  for (const std::string& listen : {given, wide}) {
+    site.configure(kGroups + group("api", 1, kAnyPort) + group("other", 1, "'" + listen + "'"));
+    require_exit(daemon.ctl({"reload"}), kRefused, "groups.other.listen: " + way_out);
+  }
   REQUIRE(daemon.pids("api") == pids);
   REQUIRE(get(daemon.address("api"), "/").body == "v1\n");
 }

@@ -28,7 +28,7 @@ TEST_CASE("a dump of every key loads as the same configuration") {
       "groups:\n"
       "  one:\n"
       "    plugin: 'odd: #name'\n"
-      "    listen: ['http://*:80', 'http://[::1]:80', 'http://unix:a b', 'ws://localhost:0']\n"
+      "    listen: ['http://*:80', 'http://[::1]:81', 'http://unix:a b', 'ws://localhost:0']\n"
       "    count: 7\n"
       "    reloadable: false\n"
       "    settings: {a: [1, -2.5, x, {}, [], [[1], {k: v}]], b: {c: null, d: true}, 'e f': "

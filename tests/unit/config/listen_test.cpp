@@ -143,6 +143,49 @@ TEST_CASE("an address that is listened on twice is refused, and both places are 
               "app.yaml:5:9"});
 }
 
+TEST_CASE("addresses that overlap are refused, and both places are named") {
+  CHECK(problems_of("groups:\n"
+                    "  a: {plugin: p, listen: 'http://127.0.0.1:80'}\n"
+                    "  b: {plugin: p, listen: 'text://*:80'}\n") ==
+        Lines{"app.yaml:3:26: groups.b: text://*:80 overlaps with http://127.0.0.1:80, of groups.a "
+              "at app.yaml:2:26; give one of them another port"});
+  CHECK(group_problems("    listen:\n      - http://*:80\n      - http://127.0.0.1:80\n") ==
+        Lines{"app.yaml:6:9: groups.api: http://127.0.0.1:80 overlaps with http://*:80, of "
+              "groups.api at app.yaml:5:9; give one of them another port"});
+  const auto clash = [](const std::string& one, const std::string& other) {
+    const auto group = [](const std::string& name, const std::string& listen) {
+      return "  " + name + ": {plugin: p, listen: '" + listen + "'}\n";
+    };
+    INFO(one << " " << other);
+    const auto there = problems_of("groups:\n" + group("a", one) + group("b", other)).size();
+    const auto back = problems_of("groups:\n" + group("a", other) + group("b", one)).size();
+    CHECK(there == back);
+    return there;
+  };
+  for (const char* wide : {"http://*:80", "http://0.0.0.0:80"})
+    CHECK(clash(wide, "http://127.0.0.1:80") == 1);
+  for (const char* wide : {"http://*:80", "http://[::]:80"})
+    CHECK(clash(wide, "http://[::1]:80") == 1);
+  CHECK(clash("http://*:80", "http://0.0.0.0:80") == 1);
+  CHECK(clash("http://*:80", "http://[::]:80") == 1);
+  CHECK(clash("udp://*:80", "udp://127.0.0.1:80") == 1);
+
+  CHECK(clash("http://0.0.0.0:80", "http://[::]:80") == 0);
+  CHECK(clash("http://0.0.0.0:80", "http://[::1]:80") == 0);
+  CHECK(clash("http://[::]:80", "http://127.0.0.1:80") == 0);
+  CHECK(clash("http://127.0.0.1:80", "http://127.0.0.2:80") == 0);
+  CHECK(clash("http://127.0.0.1:80", "http://*:81") == 0);
+  CHECK(clash("http://127.0.0.1:80", "udp://*:80") == 0);
+  CHECK(clash("http://127.0.0.1:0", "http://*:0") == 0);
+  CHECK(clash("http://unix:a.sock", "http://*:80") == 0);
+}
+
+TEST_CASE("an IPv4 address that is written as one of IPv6 says what to write") {
+  CHECK(problem("http://[::ffff:127.0.0.1]:80") ==
+        "expected an address such as http://127.0.0.1:8080, got 'http://[::ffff:127.0.0.1]:80'; "
+        "write http://127.0.0.1:80");
+}
+
 TEST_CASE("port 0 is another port in each group") {
   CHECK(problems_of("groups:\n"
                     "  a: {plugin: p, listen: 'http://127.0.0.1:0'}\n"

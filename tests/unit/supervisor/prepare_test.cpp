@@ -366,6 +366,24 @@ TEST_CASE("a new group on the address of a group that has left it is refused unt
   CHECK(change_of(site.prepare(reload()), "new") == Change::add);
 }
 
+TEST_CASE("an address that overlaps with one that is open is refused until that is over") {
+  Site site;
+  site.start();
+  const std::string open = " group api listens on http://127.0.0.1:18080";
+  site.write_groups({kJobs, "  new: {plugin: api.so, listen: 'http://*:18080'}\n"});
+  CHECK_THAT(site.prepare(reload()).refusal,
+             StartsWith("groups.new.listen:" + open + ", which overlaps with http://*:18080,") &&
+                 Contains("take it away there first"));
+  for (const std::string listen : {"http://0.0.0.0:18080", "text://127.0.0.1:18080"}) {
+    site.write_groups({kJobs, "  api: {plugin: api.so, listen: '" + listen + "'}\n"});
+    CHECK_THAT(site.prepare(reload()).refusal,
+               StartsWith("groups.api.listen:" + open + ", which overlaps with " + listen) &&
+                   Contains("by way of another address"));
+  }
+  site.write_groups({kJobs, "  api: {plugin: api.so, listen: 'http://127.0.0.2:18080'}\n"});
+  CHECK(site.prepare(reload()).refusal.empty());
+}
+
 TEST_CASE("groups that listen on any free port do not get in each other's way") {
   const char* const first = "  api: {plugin: api.so, listen: 'http://127.0.0.1:0'}\n";
   Site site({first});
