@@ -156,6 +156,12 @@ void read_environment(const Section& section, Group& group) {
 void read_process(const Section& section, Group& group) {
   section.read("user", AccountRule{}, group.user);
   section.read("group", AccountRule{}, group.group);
+  const Entry* const primary = section.find("group");
+  if (primary != nullptr && section.find("user") == nullptr) {
+    section.scope().complain(*primary, fmt::format("{}: goes with 'user' only; name that, too, or "
+                                                   "leave 'group' out",
+                                                   section.path_of("group")));
+  }
   section.read("nice", IntegerRule{-20, 19}, group.nice);
   read_affinity(section, group);
   const Section rlimits = section.section("rlimits", kRlimits);

@@ -53,11 +53,7 @@ bool needs_new_workers(const config::Group& running, const config::Group& wanted
 }
 
 void check_identity(const config::Group& group) {
-  if (group.user.empty()) {
-    if (!group.group.empty())
-      throw std::runtime_error(fmt::format("groups.{}.group: name a `user`, too", group.name));
-    return;
-  }
+  if (group.user.empty()) return;
   os::Identity identity;
   try {
     identity = os::find_identity(group.user, group.group);

@@ -9,10 +9,17 @@ TEST_CASE("user and group are kept as they are written and never looked up") {
   CHECK(group.user == "nobody-has-this-name");
   CHECK(group.group == "1000");
   CHECK(group_problems("    user: ''\n").size() == 1);
+  CHECK(group_problems("    user: ''\n    group: www\n").size() == 1);
   CHECK(
       group_problems("    user: 'a:b'\n") ==
       Lines{
           "app.yaml:4:11: groups.api.user: expected the name or number of an account, got 'a:b'"});
+}
+
+TEST_CASE("a group of accounts without a user is refused") {
+  CHECK(group_problems("    count: 2\n    group: www\n") ==
+        Lines{"app.yaml:5:5: groups.api.group: goes with 'user' only; name that, too, or leave "
+              "'group' out"});
 }
 
 TEST_CASE("nice goes from -20 to 19") {

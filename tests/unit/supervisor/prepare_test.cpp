@@ -471,9 +471,10 @@ TEST_CASE("an identity that workers could not take is refused by its key, beside
   Site site;
   site.start();
   site.write_groups({"  api: {plugin: api.so, user: no-such-user-here}\n",
-                     "  jobs: {plugin: jobs.so, group: games}\n", "  new: {plugin: absent.so}\n"});
+                     "  jobs: {plugin: jobs.so, user: nor-this-one}\n",
+                     "  new: {plugin: absent.so}\n"});
   const std::string refusal = site.prepare(reload()).refusal;
   CHECK_THAT(refusal, StartsWith("groups.api.user: ") && Contains("no-such-user-here") &&
-                          Contains("\ngroups.jobs.group: ") && Contains("\ngroups.new.plugin: "));
+                          Contains("\ngroups.jobs.user: ") && Contains("\ngroups.new.plugin: "));
   CHECK(lines(refusal) == 3);
 }
