@@ -104,6 +104,8 @@ int start_and_follow(const Options& options, const Console& console, std::string
   std::optional<control::Client> client;
   try {
     client = find_daemon(options, console);
+  } catch (const config::UnreadableFile&) {
+    throw;
   } catch (const config::ConfigError& error) {
     // The daemon would refuse this file, too; it is not even asked.
     console.err << print_verdict(RolloutResult::refused, error.what()) << '\n';

@@ -79,7 +79,7 @@ Config load_file(const std::filesystem::path& file, const Environment& environme
 Daemon load_daemon(const std::filesystem::path& file, const Environment& environment) {
   Problems problems;
   const auto text = read_source(file, file.native(), problems);
-  problems.throw_if_any();
+  if (!text) throw UnreadableFile(problems.sorted());
   Document document{file.native(), folder_of(file), nullptr};
   parse_tree(*text, environment, document, problems);
   if (!document.root) problems.throw_if_any();

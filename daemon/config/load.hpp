@@ -34,6 +34,12 @@ class ConfigError : public std::runtime_error {
   std::vector<Problem> problems_;
 };
 
+// The file itself cannot be read: nothing is known of what stands there.
+class UnreadableFile final : public ConfigError {
+ public:
+  using ConfigError::ConfigError;
+};
+
 // Looks up ${NAME}; nullopt where it is not set. ::getenv by default.
 using Environment = std::function<std::optional<std::string>(const std::string& name)>;
 Environment process_environment();
@@ -49,7 +55,7 @@ Config load_file(const std::filesystem::path& file,
                  DroppedMistakes mistakes = DroppedMistakes::are_errors);
 
 // The `daemon:` section alone, whatever else is wrong with the file: for a client that looks for
-// the daemon's socket. Throws ConfigError where the file cannot be read or is no YAML.
+// the daemon's socket. Throws UnreadableFile; ConfigError where it is no YAML.
 Daemon load_daemon(const std::filesystem::path& file,
                    const Environment& environment = process_environment());
 

@@ -70,21 +70,24 @@ std::string Problems::summary() const {
   return more == 0 ? first : fmt::format("{} (and {} more)", first, more);
 }
 
-void Problems::throw_if_any() const {
-  if (problems_.empty()) return;
+std::vector<Problem> Problems::sorted() const {
   std::map<std::string, std::size_t> order;
   for (const Problem& problem : problems_) order.try_emplace(problem.file, order.size());
-  std::vector<Problem> sorted = problems_;
+  std::vector<Problem> result = problems_;
   const auto key = [&order](const Problem& problem) {
     return std::make_tuple(order.at(problem.file), problem.line, problem.column);
   };
-  std::ranges::stable_sort(sorted,
+  std::ranges::stable_sort(result,
                            [&key](const Problem& a, const Problem& b) { return key(a) < key(b); });
   if (dropped_ > 0) {
-    sorted.push_back(
+    result.push_back(
         {problems_.front().file, 0, 0, fmt::format("{} more problems are not shown", dropped_)});
   }
-  throw ConfigError(std::move(sorted));
+  return result;
+}
+
+void Problems::throw_if_any() const {
+  if (!problems_.empty()) throw ConfigError(sorted());
 }
 
 }  // namespace appserver::config

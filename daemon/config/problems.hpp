@@ -29,7 +29,9 @@ class Problems {
   // On one line: the first one, and how many more there are. Not where it is empty.
   std::string summary() const;
 
-  // Throws ConfigError if there is any, in the order of the files and of the lines in each.
+  // In the order of the files and of the lines in each.
+  std::vector<Problem> sorted() const;
+  // Throws ConfigError if there is any.
   void throw_if_any() const;
 
  private:

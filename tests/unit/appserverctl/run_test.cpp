@@ -168,6 +168,21 @@ TEST_CASE("the socket comes from the option, the configuration or the environmen
   REQUIRE(ctl({"status", "--config", folder / "none.yaml"}).code == 1);
 }
 
+TEST_CASE("a configuration that cannot be read is a failure of every verb, and named") {
+  const control::TemporaryFolder folder;
+  const std::string path = folder / "app.yaml";
+  std::filesystem::create_directory(path);
+  for (const std::vector<std::string>& verb : std::vector<std::vector<std::string>>{
+           {"status"}, {"reload"}, {"reload", "status"}, {"rollback"}, {"scale", "api", "2"}}) {
+    std::vector<std::string> arguments = verb;
+    arguments.insert(arguments.end(), {"--config", path});
+    const Outcome outcome = ctl(arguments);
+    CAPTURE(verb.front(), outcome.err);
+    REQUIRE(outcome.code == 1);
+    REQUIRE_THAT(outcome.err, Catch::StartsWith("appserverctl: " + path + ": "));
+  }
+}
+
 TEST_CASE("status shows everything or one group, as a table or as JSON") {
   FakeDaemon daemon;
   const Outcome all = ctl_for(daemon, {"status"});
