@@ -35,10 +35,9 @@ bool is_of_the_disk(const std::error_code& code) {
          code.value() == EDQUOT;
 }
 
-plugin::Build take_in(const config::Group& group, const config::Plugins& plugins,
-                      Archive& archive) {
+plugin::Build take_in(const config::Group& group, const config::Daemon& daemon, Archive& archive) {
   try {
-    check_source(group.plugin, plugins);
+    check_source(group.plugin, daemon.plugins);
     return take_in_build(group, archive.store);
   } catch (const os::SystemError& error) {
     const std::string text = fmt::format("groups.{}.plugin: {}", group.name, error.what());
@@ -51,16 +50,16 @@ plugin::Build take_in(const config::Group& group, const config::Plugins& plugins
 
 // The committed build where the store still has it.
 plugin::Build pinned_build(const config::Group& group, const plugin::Build& committed,
-                           const config::Plugins& plugins, Archive& archive,
+                           const config::Daemon& daemon, Archive& archive,
                            std::vector<std::string>& notes) {
   if (has_build(group, committed, archive.store)) return committed;
-  if (!is_stored(committed)) return take_in(group, plugins, archive);
+  if (!is_stored(committed)) return take_in(group, daemon, archive);
   const std::string lost =
       fmt::format("build {} of the committed release is missing from the store or damaged",
                   short_sha(committed));
   plugin::Build build;
   try {
-    build = take_in(group, plugins, archive);
+    build = take_in(group, daemon, archive);
   } catch (const std::exception& error) {
     throw std::runtime_error(
         fmt::format("{}; {}, too: put the plugin back to start", error.what(), lost));
@@ -110,7 +109,7 @@ void record(const FirstRelease& first, const std::string& what, const std::strin
   }
 }
 
-FirstRelease from_record(const ReleaseLog::Committed& committed, const config::Plugins& plugins,
+FirstRelease from_record(const ReleaseLog::Committed& committed, const config::Daemon& daemon,
                          Archive& archive) {
   FirstRelease first;
   first.number = committed.release.number;
@@ -118,7 +117,7 @@ FirstRelease from_record(const ReleaseLog::Committed& committed, const config::P
   for (const GroupReleasePtr& group : committed.release.groups) {
     check_identity(group->config);
     GroupRelease release = *group;
-    release.build = pinned_build(group->config, group->build, plugins, archive, first.notes);
+    release.build = pinned_build(group->config, group->build, daemon, archive, first.notes);
     take_in_tls_as_it_is(release);
     if (release.build.sha256 != group->build.sha256) {
       release.number = next;
@@ -159,16 +158,17 @@ void take_in_tls(GroupRelease& release, const GroupRelease* before,
 
 // A group as the file has it, with its committed build where that is of the same plugin.
 GroupRelease make_group(const config::Group& group, const GroupRelease* before,
-                        const config::Plugins& plugins, Archive& archive,
+                        const config::Daemon& daemon, Archive& archive,
                         std::vector<std::string>& notes) {
   check_identity(group);
+  check_folders(group, before == nullptr ? nullptr : &before->config, daemon);
   GroupRelease release;
   release.config = group;
   release.config.count = count_for(group, before);
   release.file_count = group.count;
   release.build = is_pinned(group, before)
-                      ? pinned_build(group, before->build, plugins, archive, notes)
-                      : take_in(group, plugins, archive);
+                      ? pinned_build(group, before->build, daemon, archive, notes)
+                      : take_in(group, daemon, archive);
   take_in_tls(release, before, notes);
   return release;
 }
@@ -182,7 +182,7 @@ struct Candidate {
 
 // A plugin that is no good keeps its own group back; at a first start only where it was dropped.
 Candidate make_what_can_be(const config::Group& group, const Release* committed,
-                           const config::Plugins& plugins, Archive& archive,
+                           const config::Daemon& daemon, Archive& archive,
                            std::vector<std::string>& notes) {
   const GroupRelease* before = committed == nullptr ? nullptr : find_group(*committed, group.name);
   const bool needed = is_pinned(group, before) || (committed == nullptr && !group.dropped);
@@ -190,7 +190,7 @@ Candidate make_what_can_be(const config::Group& group, const Release* committed,
   // In the file it is a mistake.
   if (!group.dropped) check_identity(group);
   try {
-    result.release = make_group(group, before, plugins, archive, notes);
+    result.release = make_group(group, before, daemon, archive, notes);
   } catch (const CannotRecord&) {
     throw;
   } catch (const std::exception& error) {
@@ -225,7 +225,7 @@ std::vector<Candidate> make_all(const config::Config& config, const Release* com
   std::vector<Candidate> result;
   std::vector<config::Group> fine;
   for (const config::Group& group : config.groups) {
-    result.push_back(make_what_can_be(group, committed, config.daemon.plugins, archive, notes));
+    result.push_back(make_what_can_be(group, committed, config.daemon, archive, notes));
     if (result.back().release) fine.push_back(group);
   }
   for (Candidate& group : result) {
@@ -304,7 +304,7 @@ FirstRelease choose(const config::Config& config,
     return from_file(config, nullptr, "a start without a configuration file", archive);
   const bool ends_drops = !config.daemon.plugins.watch && has_dropped(committed->release);
   if (committed->asked_for == fingerprint(config) && !ends_drops)
-    return from_record(*committed, config.daemon.plugins, archive);
+    return from_record(*committed, config.daemon, archive);
   std::vector<std::string> notes;
   const config::Config wanted = with_committed_drops(config, committed->release, notes);
   FirstRelease first = from_file(wanted, &committed->release, "a changed configuration", archive);

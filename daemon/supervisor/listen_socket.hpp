@@ -21,8 +21,9 @@ os::Fd bind_udp(const config::Listen& listen, std::uint16_t port);
 // bind_tcp() does where somebody has the port already.
 void ensure_free(const config::Listen& listen);
 
-// Bound, for the group's eyes only, and not listening yet. Folders that are absent are made; a
-// socket that a killed daemon left is replaced. Throws std::exception.
+// Bound, for the group's eyes only, and not listening yet. Folders that are absent are made:
+// which may be is check_folders()'s affair. A socket that a killed daemon left is replaced. Throws
+// std::exception.
 os::NamedSocket bind_unix(const config::Listen& listen, const config::Group& group);
 
 // Nothing to do for udp://.

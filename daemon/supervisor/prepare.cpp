@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <exception>
+#include <filesystem>
 #include <iterator>
 #include <stdexcept>
+#include <system_error>
 
 #include "os/privileges.hpp"
 #include "supervisor/planner.hpp"
@@ -63,6 +65,23 @@ void check_identity(const config::Group& group) {
   if (::geteuid() == 0 || ::geteuid() == identity.uid) return;
   throw std::runtime_error(fmt::format(
       "groups.{}.user: becoming '{}' needs appserverd to run as root", group.name, group.user));
+}
+
+void check_folders(const config::Group& wanted, const config::Group* before,
+                   const config::Daemon& daemon) {
+  for (const config::Listen& listen : wanted.listen) {
+    const std::filesystem::path folder = listen.unix_path.parent_path();
+    if (!listen.is_unix() || folder == daemon.control_socket.parent_path()) continue;
+    if (before != nullptr && std::ranges::find(before->listen, listen) != before->listen.end())
+      continue;
+    std::error_code unknown;
+    const bool exists = std::filesystem::exists(folder, unknown);
+    if (exists || unknown) continue;
+    throw std::runtime_error(
+        fmt::format("groups.{}.listen: there is no folder {} for {}; correct the address, or make "
+                    "the folder: mkdir -p {}",
+                    wanted.name, folder.native(), listen.text, folder.native()));
+  }
 }
 
 Prepared prepare(const PrepareRequest& request, Archive& archive) {

@@ -86,6 +86,12 @@ struct Prepared {
 // Throws, naming the key, where workers could not become the user that the group asks for.
 void check_identity(const config::Group& group);
 
+// Throws, naming the key, where a unix socket is to be in a folder that is not there. Not of that
+// of the control socket, nor of what listened there `before` (may be null): these are made again,
+// as after a boot that has emptied /run.
+void check_folders(const config::Group& wanted, const config::Group* before,
+                   const config::Daemon& daemon);
+
 // Whether workers that run with `running` must be replaced to run with `wanted`.
 bool needs_new_workers(const config::Group& running, const config::Group& wanted);
 

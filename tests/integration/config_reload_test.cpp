@@ -256,6 +256,21 @@ TEST_CASE("two groups cannot trade an address in one reload, which says how it i
   REQUIRE(get(daemon.address("one"), "/").ok());
 }
 
+TEST_CASE("an address in a folder that is not there is refused, and no folder is made") {
+  Site site(probe_group(1));
+  Daemon daemon(site);
+  daemon.expect_error("rollout");
+  const auto pids = daemon.pids();
+  site.configure(kGroups + group("api", 1, "'http://unix:rnu/api.sock'"));
+  for (const auto& verb : {std::vector<std::string>{"reload"}, {"reload", "--dry-run"}})
+    require_exit(daemon.ctl(verb), kRefused, "mkdir -p " + (site.root() / "rnu").string());
+  REQUIRE_FALSE(std::filesystem::exists(site.root() / "rnu"));
+  REQUIRE(daemon.pids() == pids);
+  std::filesystem::create_directory(site.root() / "rnu");
+  require_exit(daemon.ctl({"reload"}), kDone);
+  REQUIRE(get(daemon.address(), "/").body == "v1\n");
+}
+
 TEST_CASE("a port that the kernel gave for port 0 is refused by its number, with the way out") {
   Site site(kGroups + group("api", 1, kAnyPort) + group("other", 1, kAnyPort));
   Daemon daemon(site);

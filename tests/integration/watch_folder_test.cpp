@@ -65,7 +65,7 @@ TEST_CASE("NAME.so with NAME.yaml dropped into the folder is a group, until the 
 TEST_CASE("a dropped pair that gets another name serves on its address again") {
   WatchedSite site;
   site.install(probe_v1(), "old");
-  site.drop("old.yaml", "listen: 'http://unix:run/shop.sock'\n");
+  site.drop("old.yaml", "listen: 'http://unix:../run/shop.sock'\n");
   Daemon daemon(site);
   wait_until_watching(daemon);
   wait_for_answer(daemon, "v1", "old");

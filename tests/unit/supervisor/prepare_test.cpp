@@ -384,6 +384,32 @@ TEST_CASE("an address that overlaps with one that is open is refused until that 
   CHECK(site.prepare(reload()).refusal.empty());
 }
 
+TEST_CASE("a unix socket in a folder that is not there is refused, and no folder is made") {
+  Site site;
+  site.start();
+  const auto api = [](const std::string& path) {
+    return "  api: {plugin: api.so, listen: 'http://unix:" + path + "'}\n";
+  };
+  const fs::path folder = site.folder() / "rnu";
+  site.write_groups({api("rnu/api.sock")});
+  CHECK_THAT(site.prepare(reload()).refusal,
+             StartsWith("groups.api.listen: there is no folder " + folder.native()) &&
+                 Contains("mkdir -p " + folder.native()));
+  CHECK_FALSE(fs::exists(folder));
+  CHECK_THROWS_WITH(site.start(), StartsWith("groups.api.listen: there is no folder "));
+  CHECK_FALSE(fs::exists(folder));
+  fs::create_directory(folder);
+  CHECK(site.prepare(reload()).refusal.empty());
+  site.roll(reload());
+  // A boot empties /run.
+  fs::remove(folder);
+  CHECK(site.start().notes.empty());
+  CHECK(site.prepare(reload()).refusal.empty());
+  // That of the control socket.
+  site.write_groups({api("run/api.sock")});
+  CHECK(site.prepare(reload()).refusal.empty());
+}
+
 TEST_CASE("groups that listen on any free port do not get in each other's way") {
   const char* const first = "  api: {plugin: api.so, listen: 'http://127.0.0.1:0'}\n";
   Site site({first});
