@@ -26,7 +26,7 @@ using boost::system::error_code;
 // Beast's string_body makes room for as much as a head announces.
 struct Body {
   using value_type = std::string;
-  class reader {  // NOLINT(readability-identifier-naming): Beast's name
+  class reader {  // Beast's name
    public:
     template <bool is_request, class Fields>
     reader(http::header<is_request, Fields>&, value_type& body) : body_(body) {}
