@@ -21,16 +21,18 @@ StreamConnection::StreamConnection(StreamServer& server, std::uint32_t index, Ha
       input_(std::move(moved.received)),
       id_(server.table_.next_id(index)),
       index_(index),
-      paused_(moved.paused),
-      politely_(opener_ == nullptr &&
-                (server.polite_drain_ || (server.sink_ != nullptr && tls() != nullptr))) {
+      paused_(moved.paused) {
   output() = std::move(moved.unsent);
-  if (moved.kind != Handed::Kind::websocket) return;
+  if (moved.kind == Handed::Kind::websocket) make_websocket(moved);
+  const bool drains = server.polite_drain_ || (server.sink_ != nullptr && tls() != nullptr);
+  if (drains && !is_outbound()) be_polite();
+}
+
+void StreamConnection::make_websocket(Handed& moved) {
   websocket_ = std::make_unique<websocket::Session>(
-      server.limits_.max_message, moved.deflate ? &server.deflate() : nullptr,
-      std::move(moved.subprotocol), server.now(),
+      server_.limits_.max_message, moved.deflate ? &server_.deflate() : nullptr,
+      std::move(moved.subprotocol), server_.now(),
       opener_ ? websocket::Side::client : websocket::Side::server);
-  if (politely_) websocket_->close_at = server.now() + server.next_closing();
 }
 
 void StreamConnection::begin(bool adopted, const std::string& state) {
@@ -160,9 +162,12 @@ void StreamConnection::process_messages(std::string_view& data) {
   }
 }
 
+bool StreamConnection::has_framing() const {
+  return listener_->framing != Framing::raw || handler().has_own_framing();
+}
+
 Cut StreamConnection::next_message(std::string_view data) {
-  const bool own = listener_->framing == Framing::raw && handler().has_own_framing();
-  if (own) return measured(data);
+  if (listener_->framing == Framing::raw && handler().has_own_framing()) return measured(data);
   return stream::cut(listener_->framing, data, server_.limits_.max_message, seen_);
 }
 
@@ -181,6 +186,7 @@ void StreamConnection::deliver(std::string_view message, bool is_text) {
   // A loop that is busy with messages turns, though it may not come to its timers for long.
   server_.page_.heartbeat_ns.set(static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::nanoseconds>(began.time_since_epoch()).count()));
+  spoke_last_ = false;
   using Outcome = StreamHandler::Outcome;
   const Outcome outcome = handler().on_message(
       id_, is_text ? APPSERVER_MESSAGE_TEXT : APPSERVER_MESSAGE_BINARY, message);
@@ -237,7 +243,8 @@ std::int32_t StreamConnection::send(std::uint32_t kind, std::string_view message
   } else {
     return APPSERVER_INVALID;
   }
-  answered_ = true;
+  answered_ = spoke_last_ = true;
+  if (!in_turn_) speaks_by_itself_ = true;
   if (unsent() >= server_.limits_.send_buffer) full_ = true;
   if (!in_turn_) server_.table_.schedule(*this);
   return APPSERVER_OK;
@@ -296,10 +303,7 @@ void StreamConnection::next_wait() {
     reason_ = APPSERVER_CLOSED_DRAINED;
     start_closing(websocket::kGoingAway, {});
   }
-  const bool framed =
-      !websocket_ && (listener_->framing != Framing::raw || handler().has_own_framing());
-  // Of the messages that are here the last one is answered.
-  if (politely_ && answered_ && framed && input_.empty() && !has_unread_input()) {
+  if (may_end_now()) {
     reason_ = APPSERVER_CLOSED_DRAINED;
     close_when_sent_ = true;
   }

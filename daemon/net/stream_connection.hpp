@@ -70,6 +70,7 @@ class StreamConnection final : public Connection {
   void on_lost() override;
   void on_timeout() override;
   void go_on_with_handshake();
+  void make_websocket(Handed& moved);
   // Of the plugin; then the first turn.
   void welcome(bool adopted, const std::string& state);
   void turn(std::span<char> data);
@@ -87,11 +88,15 @@ class StreamConnection final : public Connection {
   bool flush_turn();
   void check_buffer();
   bool move_to_successor();
+  void be_polite();
   void next_wait();
   void set_timeout();
   bool has_message_under_way() const;
   bool is_drained_when_silent() const;
   milliseconds longest_silence() const;
+  bool has_framing() const;
+  // In a polite drain, between two messages.
+  bool may_end_now();
   bool is_tunnel() const;
   bool tunnel_has_unsent() const;
   void reset_at_close();
@@ -138,7 +143,8 @@ class StreamConnection final : public Connection {
   appserver_connection pipe_to_ = 0;
   appserver_connection piped_from_ = 0;
   void* context_ = nullptr;
-  std::string why_;  // it is closed, for on_close
+  std::string why_;           // it is closed, for on_close
+  milliseconds close_at_{0};  // from then on it may end though it is never silent: politely_
   std::uint64_t received_ = 0;
   std::uint64_t received_before_ = 0;  // when the rate of a message was last looked at
   std::uint32_t reason_ = APPSERVER_CLOSED_BY_PLUGIN;
@@ -148,12 +154,14 @@ class StreamConnection final : public Connection {
   bool paused_ = false;
   bool full_ = false;
   bool said_full_ = false;
-  bool timing_message_ = false;  // the wheel holds the limit of the handshake or message at hand
-  bool timing_close_ = false;    // ... of the peer's answer to our close frame
-  bool answered_ = false;        // something was sent in the turn at hand
-  bool waits_for_turn_ = false;  // with what has come, to have time for compressed messages
-  bool reads_in_turn_ = false;   // ... and for what the kernel has
-  bool in_own_turn_ = false;     // that was waited for
+  bool timing_message_ = false;    // the wheel holds the limit of the handshake or message at hand
+  bool timing_close_ = false;      // ... of the peer's answer to our close frame
+  bool answered_ = false;          // something was sent in the turn at hand
+  bool spoke_last_ = false;        // the plugin, behind the last message that it got
+  bool speaks_by_itself_ = false;  // it has sent something outside of a turn
+  bool waits_for_turn_ = false;    // with what has come, to have time for compressed messages
+  bool reads_in_turn_ = false;     // ... and for what the kernel has
+  bool in_own_turn_ = false;       // that was waited for
   bool politely_ = false;
   bool stays_ = false;  // the handler did not let it go
   // Of a tunnel:

@@ -74,11 +74,29 @@ bool StreamConnection::move_to_successor() {
   return true;
 }
 
+void StreamConnection::be_polite() {
+  politely_ = true;
+  close_at_ = server_.now() + server_.next_closing();
+  // What is no WebSocket has a while to be silent by itself.
+  if (!websocket_) close_at_ += StreamServer::kLinger;
+}
+
 void StreamConnection::end_politely() {
-  if (std::exchange(politely_, true)) return;
-  if (websocket_) websocket_->close_at = server_.now() + server_.next_closing();
+  if (politely_) return;
+  be_polite();
   if (in_turn_ || lingering_) return;
   set_timeout();
+}
+
+// Bytes without a framing have no boundary here: what looks like an answer may be a part of one
+// where the plugin also sends in its own time, and what comes without an answer a part of a whole.
+bool StreamConnection::may_end_now() {
+  const bool is_piped = pipe_to_ != 0 || piped_from_ != 0;
+  if (!politely_ || websocket_ || is_piped || paused_ || !input_.empty()) return false;
+  const bool is_time = server_.now() >= close_at_ && pending_output() == 0;
+  const bool is_said = has_framing() ? answered_ || (is_time && spoke_last_)
+                                     : answered_ && is_time && !speaks_by_itself_;
+  return is_said && !has_unread_input();
 }
 
 void StreamConnection::say_farewell() {

@@ -5,11 +5,8 @@
 
 namespace appserver::net {
 
-using stream::Framing;
-
 bool StreamConnection::can_be_piped() const {
-  return listener_->framing == Framing::raw && !websocket_ && !handler().has_own_framing() &&
-         !is_ending();
+  return !has_framing() && !websocket_ && !is_ending();
 }
 
 void StreamConnection::pipe_to(StreamConnection& sink) {

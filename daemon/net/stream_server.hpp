@@ -41,7 +41,8 @@ struct StreamLimits {
   milliseconds idle_timeout{0};
   // Of a WebSocket from whose peer nothing comes, to a ping, and then to its end; 0: never.
   milliseconds ping_interval{30'000};
-  milliseconds close_spread{5'000};  // over which WebSockets are closed in a polite drain
+  // Over which WebSockets, and others that are never silent, are ended in a polite drain.
+  milliseconds close_spread{5'000};
 };
 
 // The plugin. Results say whether it went well; where not, what abi/stream.h says becomes of the
@@ -134,8 +135,10 @@ class StreamServer final {
   void hand_over(Sink sink);
 
   // From now on each connection ends behind the answer to its next message, or once it was silent
-  // for kLinger; a WebSocket at a moment within close_spread at which nothing waits to be answered;
-  // a tunnel by its ends only.
+  // for kLinger. One without a framing that is never silent ends, from kLinger and a moment within
+  // close_spread on, behind an answer with which nothing more is there, unless the handler also
+  // sends to it outside of on_message; a WebSocket at such a moment at which nothing waits to be
+  // answered; a tunnel by its ends only. Paused ones are left alone.
   void drain_politely();
 
   // Ends all of clients at once, and those of others that are in the midst of something; gives the

@@ -161,7 +161,7 @@ void StreamConnection::start_closing(std::uint16_t code, std::string_view reason
 
 // Nothing of the client's waits to be answered.
 bool StreamConnection::may_close_now() {
-  if (!websocket_ || !politely_ || is_ending() || server_.now() < websocket_->close_at)
+  if (!websocket_ || !politely_ || is_ending() || server_.now() < close_at_)
     return false;
   const bool under_way = seen_ > 0 || !at_boundary() || has_unsent();
   return !under_way && (paused_ || (input_.empty() && !has_unread_input()));
@@ -171,7 +171,7 @@ milliseconds StreamConnection::quiet_time() const {
   const StreamLimits& limits = server_.limits_;
   const milliseconds now = server_.now();
   auto until = milliseconds::max();
-  if (politely_) until = websocket_->close_at;
+  if (politely_) until = close_at_;
   if (limits.idle_timeout.count() > 0)
     until = std::min(until, websocket_->message_at + limits.idle_timeout);
   if (limits.ping_interval.count() > 0 && !paused_) {

@@ -40,25 +40,33 @@ client::HttpRequest to_request(const appserver_client_request& given) {
 }
 
 template <class Tell>
-void tell_result(const client::CallResult& result, Tell&& tell) {
+void tell_response(const client::HttpResponse& response, Tell&& tell) {
+  std::vector<appserver_header> headers;
+  headers.reserve(response.fields.size());
+  for (const client::Field& field : response.fields)
+    headers.push_back({view(field.name), view(field.value)});
   appserver_client_response raw{};
   raw.size = sizeof(raw);
+  raw.status = response.status;
+  raw.headers = headers.data();
+  raw.header_count = static_cast<std::uint32_t>(headers.size());
   raw.header_stride = sizeof(appserver_header);
-  std::vector<appserver_header> headers;
+  raw.body = view(response.body);
+  tell(raw);
+}
+
+template <class Tell>
+void tell_result(const client::CallResult& result, Tell&& tell) {
   if (const auto* const failed = std::get_if<client::CallFailed>(&result)) {
+    appserver_client_response raw{};
+    raw.size = sizeof(raw);
+    raw.header_stride = sizeof(appserver_header);
     raw.failure = static_cast<std::uint32_t>(failed->failure);
     raw.message = view(failed->why);
+    tell(raw);
   } else {
-    const auto& response = std::get<client::HttpResponse>(result);
-    raw.status = response.status;
-    raw.body = view(response.body);
-    headers.reserve(response.fields.size());
-    for (const client::Field& field : response.fields)
-      headers.push_back({view(field.name), view(field.value)});
-    raw.headers = headers.data();
-    raw.header_count = static_cast<std::uint32_t>(headers.size());
+    tell_response(std::get<client::HttpResponse>(result), tell);
   }
-  tell(raw);
 }
 
 }  // namespace
@@ -75,6 +83,43 @@ std::int32_t ClientHost::http_start(const appserver_client_request& request,
     });
   });
   return APPSERVER_OK;
+}
+
+std::int32_t ClientHost::http_stream(const appserver_client_request& request,
+                                     const appserver_client_stream& stream, void* argument,
+                                     appserver_http_call& call) {
+  appserver_client_stream given{};
+  std::memcpy(&given, &stream, std::min<std::size_t>(stream.size, sizeof(given)));
+  if (!host_.on_loop() || given.on_data == nullptr || given.on_end == nullptr)
+    return APPSERVER_INVALID;
+  if (stopped_) return APPSERVER_GONE;
+  using telemetry::Hook;
+  using telemetry::InHook;
+  client::HttpPieces pieces;
+  pieces.on_head = [this, given, argument](const client::HttpResponse& head) {
+    if (given.on_head == nullptr) return;
+    tell_response(head, [&](const appserver_client_response& raw) {
+      const InHook in_hook(host_.page(), Hook::call_done);
+      given.on_head(argument, &raw);
+    });
+  };
+  pieces.on_data = [this, given, argument](std::string_view piece) {
+    const InHook in_hook(host_.page(), Hook::call_done);
+    given.on_data(argument, view(piece));
+  };
+  call = http_.stream(to_request(request), std::move(pieces),
+                      [this, given, argument](const client::CallResult& result) {
+                        tell_result(result, [&](const appserver_client_response& raw) {
+                          const InHook in_hook(host_.page(), Hook::call_done);
+                          given.on_end(argument, &raw);
+                        });
+                      });
+  return APPSERVER_OK;
+}
+
+std::int32_t ClientHost::http_pause(appserver_http_call call, bool paused) {
+  if (!host_.on_loop()) return APPSERVER_INVALID;
+  return http_.pause(call, paused) ? APPSERVER_OK : APPSERVER_NOT_FOUND;
 }
 
 std::int32_t ClientHost::http_cancel(appserver_http_call call) {
@@ -98,6 +143,17 @@ const appserver_client_host& client_host_table() {
       },
       [](appserver_worker* worker, appserver_http_call call) noexcept {
         return worker->host.client().http_cancel(call);
+      },
+      [](appserver_worker* worker, const appserver_client_request* request,
+         const appserver_client_stream* stream, void* argument,
+         appserver_http_call* call) noexcept {
+        return worker->host.client().http_stream(*request, *stream, argument, *call);
+      },
+      [](appserver_worker* worker, appserver_http_call call) noexcept {
+        return worker->host.client().http_pause(call, true);
+      },
+      [](appserver_worker* worker, appserver_http_call call) noexcept {
+        return worker->host.client().http_pause(call, false);
       },
   };
   return kTable;

@@ -22,6 +22,10 @@ class ClientHost final {
   std::int32_t http_start(const appserver_client_request& request,
                           void (*done)(void*, const appserver_client_response*) noexcept,
                           void* argument, appserver_http_call& call);
+  std::int32_t http_stream(const appserver_client_request& request,
+                           const appserver_client_stream& stream, void* argument,
+                           appserver_http_call& call);
+  std::int32_t http_pause(appserver_http_call call, bool paused);
   std::int32_t http_cancel(appserver_http_call call);
 
   // Nothing is called any more.

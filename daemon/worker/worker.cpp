@@ -101,9 +101,11 @@ Worker::Worker(const channel::Boot& boot, os::Fd channel_socket, Message boot_me
 
 void Worker::connection_ended() {
   if (draining_) {
+    // Its end gives all memory back.
     check_drained();
     return;
   }
+  heap_.look(connections());
   for (auto& [slot, acceptors] : acceptors_) {
     for (auto& acceptor : acceptors) acceptor->resume();
   }
@@ -421,6 +423,7 @@ void Worker::tick() {
   complaints_.tick();
   datagrams_.tick();
   complain_of_uncompressed();
+  if (!draining_) heap_.look(connections());
   tick_.expires_after(net::TimerWheel::kTick);
   tick_.async_wait([this](const error_code& error) {
     if (!error) tick();

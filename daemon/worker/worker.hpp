@@ -26,6 +26,7 @@
 #include "net/stream_server.hpp"
 #include "telemetry/worker_page.hpp"
 #include "worker/handover.hpp"
+#include "worker/heap_trim.hpp"
 #include "worker/listeners.hpp"
 #include "worker/plugin_host.hpp"
 #include "worker/worker_log.hpp"
@@ -113,6 +114,7 @@ class Worker final {
   std::uint64_t told_uncompressed_ = 0;
   std::chrono::steady_clock::time_point told_uncompressed_at_{};
   std::uint64_t cut_ = 0;
+  HeapTrim heap_;
   bool serving_ = false;
   bool draining_ = false;
   bool leaves_state_ = false;  // right before its end, to the slot's next worker

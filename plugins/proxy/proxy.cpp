@@ -1,9 +1,10 @@
 // Passes requests on to another server, and its answers back.
 //   settings: {upstream: "http://127.0.0.1:9000", timeout_ms: 30000, ca_file: ""}
-// The upstream may be https:// or, on this machine, "http://unix:/run/app.sock". Bodies pass whole:
-// limits.max_body bounds those of requests, max_body (10 MiB) those of answers. The upstream learns
-// from X-Forwarded-* how the request came; of X-Forwarded-For only the last one is this proxy's
-// word.
+// The upstream may be https:// or, on this machine, "http://unix:/run/app.sock". Bodies of requests
+// pass whole, limits.max_body bounds them; those of answers pass as they arrive, whatever their
+// size, no faster than the client takes them: timeout_ms is for the head, and then for each further
+// piece. The upstream learns from X-Forwarded-* how the request came; of X-Forwarded-For only the
+// last one is this proxy's word.
 //
 // With an upstream of tcp:// or tls:// it is a tunnel for its tcp:// and tls:// listeners:
 //   settings: {upstream: "tcp://127.0.0.1:5432", connect_timeout_ms: 5000}
@@ -97,8 +98,15 @@ class Proxy final : public Plugin {
     if (!request.path().starts_with('/')) throw BadRequest("only paths are passed on");
     const HttpRequest passed = to_upstream(request);
     try {
-      const HttpResponse got = co_await worker().http().request(passed);
-      answer(response, got, request.method() == "HEAD");
+      HttpAnswer got = co_await worker().http().open(passed);
+      begin(response, got.head());
+      if (request.method() == "HEAD") {
+        // Its connection is kept behind its end only.
+        while (co_await got.read()) continue;
+        response.stream(type_of(got.head()), length_of(got.head())).finish();
+      } else {
+        co_await pass_body(response, got);
+      }
     } catch (const RequestError& error) {
       refuse(response, 400, "the request cannot be passed on", error);
     } catch (const TimeoutError& error) {
@@ -183,7 +191,7 @@ class Proxy final : public Plugin {
     return passed;
   }
 
-  static void answer(Response& response, const HttpResponse& got, bool is_head) {
+  static void begin(Response& response, const HttpResponse& got) {
     if (got.status < 200 || got.status > 599)
       throw ResponseError("the upstream's status is " + std::to_string(got.status));
     Connections connections;
@@ -195,12 +203,28 @@ class Proxy final : public Plugin {
       if (!is_kept_back(field.name) && !connections.name(field.name))
         response.header(field.name, field.value);
     }
-    const std::string type(got.header("Content-Type", "application/octet-stream"));
-    if (is_head) {
-      response.stream(type, length_of(got)).finish();
-    } else if (!got.body.empty()) {
-      response.body(got.body, type);
+  }
+
+  // Where the rest does not come the stream goes unfinished: the client sees that it is not whole.
+  static Task<void> pass_body(Response& response, HttpAnswer& got) {
+    std::optional<std::string> piece = co_await got.read();
+    if (!piece) co_return;
+    const std::optional<std::uint64_t> length = length_of(got.head());
+    if (length == piece->size()) {
+      const std::string whole = *std::move(piece);
+      while (co_await got.read()) continue;
+      response.body(whole, type_of(got.head()));
+      co_return;
     }
+    Stream stream = response.stream(type_of(got.head()), length);
+    for (; piece; piece = co_await got.read()) {
+      if (!co_await stream.send(*piece)) co_return;
+    }
+    stream.finish();
+  }
+
+  static std::string type_of(const HttpResponse& got) {
+    return std::string(got.header("Content-Type", "application/octet-stream"));
   }
 
   // What a GET would have brought.
@@ -226,4 +250,4 @@ class Proxy final : public Plugin {
 
 }  // namespace
 
-APPSERVER_PLUGIN(Proxy, "proxy", "1.1.0")
+APPSERVER_PLUGIN(Proxy, "proxy", "1.2.0")

@@ -158,11 +158,20 @@ static void client(void) {
   FIELD(appserver_client_response, header_stride);
   FIELD(appserver_client_response, reserved);
   FIELD(appserver_client_response, body);
+  STRUCT(appserver_client_stream);
+  FIELD(appserver_client_stream, size);
+  FIELD(appserver_client_stream, reserved);
+  FIELD(appserver_client_stream, on_head);
+  FIELD(appserver_client_stream, on_data);
+  FIELD(appserver_client_stream, on_end);
   STRUCT(appserver_client_host);
   FIELD(appserver_client_host, size);
   FIELD(appserver_client_host, reserved);
   FIELD(appserver_client_host, http_start);
   FIELD(appserver_client_host, http_cancel);
+  FIELD(appserver_client_host, http_stream);
+  FIELD(appserver_client_host, http_pause);
+  FIELD(appserver_client_host, http_resume);
 }
 
 static void note(void) {

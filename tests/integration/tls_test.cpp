@@ -432,6 +432,26 @@ TEST_CASE("a reload brings new certificates along, and a key never stands in wha
   CHECK(daemon.log().find(secret) == std::string::npos);
 }
 
+TEST_CASE("bare connections under TLS that are never silent end politely in a reload, soon") {
+  Site site(group("tls://127.0.0.1:0", "    reload: {close_spread: 200ms, drain_timeout: 60s}\n"));
+  put(site, issue("served"));
+  site.install(talk("v1"), "talk");
+  Daemon daemon(site);
+  Storm storm(daemon.address(), 4);
+  storm.wait_for_more(100);
+  const std::size_t before = storm.connections();
+  site.install(talk("v2"), "talk");
+  const auto began = std::chrono::steady_clock::now();
+  const Finished finished = daemon.ctl({"reload"});
+  INFO(finished.text());
+  REQUIRE(finished.exit.code == 0);
+  // Not the deadline has ended them.
+  CHECK(std::chrono::steady_clock::now() - began < 30s);
+  storm.wait_for_more(50);
+  CHECK(storm.stop() == std::vector<std::string>{});
+  CHECK(storm.connections() > before);
+}
+
 TEST_CASE("no request under TLS fails in a storm of reloads") {
   const std::string scheme = GENERATE("https", "wss", "text+tls");
   INFO(scheme);

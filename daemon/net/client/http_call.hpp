@@ -7,6 +7,7 @@
 #include <functional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -64,6 +65,12 @@ class CallError final : public std::runtime_error {
 struct CallFailed {
   Failure failure;
   std::string why;  // "GET http://host/x: connection refused (127.0.0.1:9)"
+};
+
+// Of an answer whose body comes in pieces, as it arrives.
+struct HttpPieces {
+  std::function<void(const HttpResponse&)> on_head;  // without a body; at most once
+  std::function<void(std::string_view)> on_data;
 };
 
 using CallResult = std::variant<HttpResponse, CallFailed>;

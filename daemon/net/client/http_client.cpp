@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "net/client/authorities.hpp"
+#include "net/client/call.hpp"
 #include "net/client/http_exchange.hpp"
 
 namespace appserver::net::client {
@@ -23,29 +24,6 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 
 namespace {
-
-struct Call {
-  Call(asio::io_context& context, HttpClient::CallId number, HttpRequest wanted, CallDone call)
-      : id(number),
-        request(std::move(wanted)),
-        done(std::move(call)),
-        deadline(context),
-        connect_deadline(context) {}
-
-  HttpClient::CallId id;
-  HttpRequest request;
-  CallDone done;  // empty once it is over
-  Target target{};
-  std::string origin{};
-  std::string said{};  // "GET http://host/x", of the first request
-  asio::steady_timer deadline;
-  asio::steady_timer connect_deadline;
-  std::shared_ptr<Transport> transport{};
-  unsigned redirects = 0;
-  bool fresh_only = false;  // a kept connection has failed it already
-
-  bool is_over() const { return !done; }
-};
 
 struct Idle {
   Idle(asio::io_context& context, std::shared_ptr<Transport> kept)
@@ -60,55 +38,6 @@ struct Origin {
   std::deque<std::shared_ptr<Call>> queue{};
 };
 
-const Field* find(const std::vector<Field>& fields, std::string_view name);
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::ranges::transform(out, out.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-  });
-  return out;
-}
-
-const Field* find(const std::vector<Field>& fields, std::string_view name) {
-  for (const Field& field : fields) {
-    if (lower(field.name) == name) return &field;
-  }
-  return nullptr;
-}
-
-bool is_redirect(unsigned status) {
-  return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
-}
-
-// As browsers do (RFC 9110, section 15.4): what was posted is not posted again, unless the answer
-// says so, and credentials do not go to another host.
-void follow(Call& call, unsigned status, std::string_view location) {
-  const std::string url = resolve_location(call.request.url, location);
-  const Target target = parse_target(url);
-  if (!target.unix_socket.empty() || !call.target.unix_socket.empty())
-    throw CallError(Failure::response, "the answer redirects to or from a unix socket");
-  if (call.target.tls && !target.tls)
-    throw CallError(Failure::response, "the answer redirects from https:// to http://");
-  const bool becomes_get = (status == 303 && call.request.method != "HEAD") ||
-                           ((status == 301 || status == 302) && call.request.method == "POST");
-  auto& fields = call.request.fields;
-  if (becomes_get) {
-    call.request.method = "GET";
-    call.request.body.clear();
-    std::erase_if(fields,
-                  [](const Field& field) { return lower(field.name).starts_with("content-"); });
-  }
-  if (target.origin() != call.target.origin()) {
-    std::erase_if(fields, [](const Field& field) {
-      const std::string name = lower(field.name);
-      return name == "authorization" || name == "cookie" || name == "host";
-    });
-  }
-  call.request.url = url;
-  call.target = target;
-}
-
 }  // namespace
 
 class HttpClient::Core final : public std::enable_shared_from_this<Core> {
@@ -116,7 +45,8 @@ class HttpClient::Core final : public std::enable_shared_from_this<Core> {
   Core(asio::io_context& context, const HttpPoolLimits& limits)
       : context_(context), limits_(limits) {}
 
-  CallId start(HttpRequest request, CallDone done);
+  CallId start(HttpRequest request, std::optional<HttpPieces> pieces, CallDone done);
+  bool pause(CallId id, bool paused);
   bool cancel(CallId id);
   void clear();
   std::size_t calls() const { return calls_.size(); }
@@ -151,9 +81,11 @@ class HttpClient::Core final : public std::enable_shared_from_this<Core> {
   std::size_t idle_ = 0;
 };
 
-HttpClient::CallId HttpClient::Core::start(HttpRequest request, CallDone done) {
+HttpClient::CallId HttpClient::Core::start(HttpRequest request, std::optional<HttpPieces> pieces,
+                                           CallDone done) {
   const CallId id = ++last_id_;
   const auto call = std::make_shared<Call>(context_, id, std::move(request), std::move(done));
+  call->pieces = std::move(pieces);
   calls_.emplace(id, call);
   call->said =
       fmt::format("{} {}", call->request.method.substr(0, 32), call->request.url.substr(0, 256));
@@ -180,9 +112,10 @@ void HttpClient::Core::set_deadline(const Held& call) {
   call->deadline.expires_after(call->request.options.timeout);
   call->deadline.async_wait([self = weak_from_this(), call](const error_code& error) {
     const auto core = self.lock();
-    if (error || !core || call->is_over()) return;
+    if (error || !core || call->is_over() || !call->is_overdue()) return;
     core->fail(call, Failure::timeout,
-               fmt::format("no whole answer within {} ms (timeout)",
+               fmt::format("{} within {} ms (timeout)",
+                           call->has_begun ? "no more of the answer" : "no whole answer",
                            call->request.options.timeout.count()));
   });
 }
@@ -240,13 +173,16 @@ Work<> HttpClient::Core::run(std::shared_ptr<Core> self, Held call) {
 
 Work<Answer> HttpClient::Core::attempt(Held call) {
   const std::string head = request_head(call->request, call->target);
+  CallSink sink(call, [self = weak_from_this(), call] {
+    if (const auto core = self.lock()) core->set_deadline(call);
+  });
   for (;;) {
     call->transport = call->fresh_only ? nullptr : take_idle(call->origin);
     const bool kept = call->transport != nullptr;
     if (!kept) co_await open(call);
     Answer answer =
         co_await exchange(*call->transport, head, call->request.body,
-                          call->request.method == "HEAD", call->request.options.max_body);
+                          call->request.method == "HEAD", call->request.options.max_body, sink);
     if (!answer.unanswered) co_return answer;
     const bool again = kept && is_idempotent(call->request.method) && !call->is_over();
     if (!again) throw CallError(Failure::lost, answer.why);
@@ -280,9 +216,9 @@ Work<std::shared_ptr<Transport>> HttpClient::Core::open(Held call) {
 
 void HttpClient::Core::conclude(const Held& call, std::optional<Answer> answer) {
   HttpResponse& response = answer->response;
-  const Field* const location = find(response.fields, "location");
+  const Field* const location = redirection(*call, response);
   const unsigned most = call->request.options.max_redirects;
-  if (most == 0 || location == nullptr || !is_redirect(response.status)) {
+  if (location == nullptr) {
     finish(call, std::move(response));
     return;
   }
@@ -324,9 +260,21 @@ bool HttpClient::Core::cancel(CallId id) {
   const CallDone dropped = std::exchange(call->done, {});
   call->deadline.cancel();
   call->connect_deadline.cancel();
+  call->resumed.cancel();
   if (call->transport) call->transport->close();
   const auto origin = origins_.find(call->origin);
   if (origin != origins_.end()) std::erase(origin->second.queue, call);
+  return true;
+}
+
+bool HttpClient::Core::pause(CallId id, bool paused) {
+  const auto found = calls_.find(id);
+  if (found == calls_.end()) return false;
+  const Held call = found->second;
+  call->paused = paused;
+  if (paused) return true;
+  call->resumed.cancel();
+  if (call->has_begun) set_deadline(call);
   return true;
 }
 
@@ -412,8 +360,12 @@ HttpClient::HttpClient(asio::io_context& context, const HttpPoolLimits& limits)
 HttpClient::~HttpClient() { core_->clear(); }
 
 HttpClient::CallId HttpClient::start(HttpRequest request, CallDone done) {
-  return core_->start(std::move(request), std::move(done));
+  return core_->start(std::move(request), std::nullopt, std::move(done));
 }
+HttpClient::CallId HttpClient::stream(HttpRequest request, HttpPieces pieces, CallDone done) {
+  return core_->start(std::move(request), std::move(pieces), std::move(done));
+}
+bool HttpClient::pause(CallId call, bool paused) { return core_->pause(call, paused); }
 bool HttpClient::cancel(CallId call) { return core_->cancel(call); }
 void HttpClient::clear() { core_->clear(); }
 std::size_t HttpClient::calls() const { return core_->calls(); }

@@ -33,6 +33,14 @@ class HttpClient final {
   // destroy the client. A connection that was kept and ended before the first byte of the answer
   // costs an idempotent request one more try, others fail.
   CallId start(HttpRequest request, CallDone done);
+  // The same, but the body goes to `pieces` as it arrives, and not to `done`, which then tells that
+  // it is whole, or why it is not. No more than 64 KiB of it are held, and max_body does not bound
+  // it. The timeout is that of the head, and then of each further piece. Answers that redirect to
+  // where the call goes on are not told.
+  CallId stream(HttpRequest request, HttpPieces pieces, CallDone done);
+  // Of such a call: neither on_data nor `done` is called meanwhile, and no more is read than what
+  // was on its way. False: it is over.
+  bool pause(CallId call, bool paused);
   // `done` is not called any more, but destroyed. False: it is over.
   bool cancel(CallId call);
   // Cancels all, and closes kept connections.

@@ -22,7 +22,34 @@ namespace {
 
 namespace http = boost::beast::http;
 using boost::system::error_code;
-using Parser = http::response_parser<http::string_body>;
+
+// Beast's string_body makes room for as much as a head announces.
+struct Body {
+  using value_type = std::string;
+  class reader {  // Beast's name
+   public:
+    template <bool is_request, class Fields>
+    reader(http::header<is_request, Fields>&, value_type& body) : body_(body) {}
+    void init(const boost::optional<std::uint64_t>&, error_code& error) { error = {}; }
+    template <class Buffers>
+    std::size_t put(const Buffers& buffers, error_code& error) {
+      error = {};
+      std::size_t size = 0;
+      for (auto at = boost::asio::buffer_sequence_begin(buffers);
+           at != boost::asio::buffer_sequence_end(buffers); ++at) {
+        const boost::asio::const_buffer buffer(*at);
+        body_.append(static_cast<const char*>(buffer.data()), buffer.size());
+        size += buffer.size();
+      }
+      return size;
+    }
+    void finish(error_code& error) { error = {}; }
+
+   private:
+    value_type& body_;
+  };
+};
+using Parser = http::response_parser<Body>;
 
 // Bounds the head, each line of a chunked body's framing, all its extensions together, and what
 // stands behind it.
@@ -71,8 +98,8 @@ void check_framing(const http::response_header<>& head) {
 // Reads answers, one after the other, from a connection.
 class Reader final {
  public:
-  Reader(Transport& transport, bool is_head, std::size_t max_body)
-      : transport_(transport), is_head_(is_head), max_body_(max_body) {}
+  Reader(Transport& transport, bool is_head, std::size_t max_body, AnswerSink& sink)
+      : transport_(transport), sink_(sink), is_head_(is_head), max_body_(max_body) {}
 
   // Why nothing has come; empty where the first byte has.
   Work<std::string> first_byte();
@@ -83,6 +110,7 @@ class Reader final {
   Work<> more();
 
   Transport& transport_;
+  AnswerSink& sink_;
   bool is_head_;
   std::size_t max_body_;
   std::string buffer_;  // come, and not yet taken by a parser
@@ -113,7 +141,8 @@ Work<std::string> Reader::first_byte() {
 Work<std::optional<Answer>> Reader::next_answer() {
   Parser parser;
   parser.header_limit(static_cast<std::uint32_t>(kMaxHead));
-  parser.body_limit(max_body_);
+  // That of one which may come in pieces is known too late for the parser.
+  parser.body_limit(sink_.may_want() ? boost::none : boost::optional<std::uint64_t>(max_body_));
   parser.skip(is_head_);
   std::size_t extensions = 0;
   auto count_extensions = [&extensions](std::uint64_t, std::string_view of_chunk, error_code&) {
@@ -123,6 +152,7 @@ Work<std::optional<Answer>> Reader::next_answer() {
   parser.on_chunk_header(count_extensions);
   Answer answer;
   bool head_taken = false;
+  bool in_pieces = false;
   while (!parser.is_done()) {
     error_code error;
     const std::size_t taken =
@@ -137,9 +167,15 @@ Work<std::optional<Answer>> Reader::next_answer() {
         answer.response.fields.push_back(
             {std::string(field.name_string()), std::string(field.value())});
       }
+      in_pieces = answer.response.status >= 200 && sink_.begins(answer.response);
       parser.eager(true);
       if (!error) continue;
     }
+    if (in_pieces && !parser.get().body().empty()) {
+      const std::string piece = std::exchange(parser.get().body(), {});
+      co_await sink_.take(piece);
+    }
+    if (parser.get().body().size() > max_body_) fail(http::error::body_limit, max_body_);
     if (parser.is_done()) break;
     if (!ended_) co_await more();
     if (!ended_) continue;
@@ -161,8 +197,9 @@ Work<Answer> Reader::answer() {
   bad_response("too many interim answers");
 }
 
-Work<Answer> read_answer(Transport& transport, bool is_head, std::size_t max_body) {
-  Reader reader(transport, is_head, max_body);
+Work<Answer> read_answer(Transport& transport, bool is_head, std::size_t max_body,
+                         AnswerSink& sink) {
+  Reader reader(transport, is_head, max_body, sink);
   std::string why = co_await reader.first_byte();
   if (why.empty()) co_return co_await reader.answer();
   Answer none;
@@ -221,13 +258,13 @@ class Sending final : public std::enable_shared_from_this<Sending> {
 }  // namespace
 
 Work<Answer> exchange(Transport& transport, std::string_view head, std::string_view body,
-                      bool is_head, std::size_t max_body) {
+                      bool is_head, std::size_t max_body, AnswerSink& sink) {
   const auto sending = std::make_shared<Sending>(co_await boost::asio::this_coro::executor);
   sending->begin(transport, head, body);
   std::optional<Answer> answer;
   std::exception_ptr failed;
   try {
-    answer = co_await read_answer(transport, is_head, max_body);
+    answer = co_await read_answer(transport, is_head, max_body, sink);
   } catch (...) {
     failed = std::current_exception();
   }

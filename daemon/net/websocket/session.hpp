@@ -68,7 +68,6 @@ struct Session {
   std::chrono::milliseconds heard_at;
   std::chrono::milliseconds message_at;  // the last one in either direction
   std::chrono::milliseconds pinged_at{0};
-  std::chrono::milliseconds close_at{0};  // in a polite drain
 };
 
 // A code that an endpoint may send, and a reason that fits and is UTF-8.

@@ -6,255 +6,19 @@
 //   const HttpResponse prices = co_await worker().http().get("http://prices/today");
 #pragma once
 
-#include <appserver/abi.h>
-#include <appserver/abi/client.h>
-
-#include <algorithm>
 #include <appserver/awaitable.hpp>
-#include <appserver/client_error.hpp>
-#include <appserver/detail/boundary.hpp>
-#include <appserver/detail/text.hpp>
+#include <appserver/http_answer.hpp>
+#include <appserver/http_call.hpp>
 #include <appserver/outcome.hpp>
-#include <chrono>
-#include <cstddef>
-#include <cstdint>
+#include <appserver/task.hpp>
+#include <exception>
 #include <memory>
-#include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 namespace appserver {
-
-struct HttpField {
-  std::string name;
-  std::string value;
-};
-
-struct HttpOptions {
-  std::chrono::milliseconds connect_timeout{5'000};  // name, address and TLS together
-  std::chrono::milliseconds timeout{30'000};         // the whole call, redirects included
-  std::size_t max_body = std::size_t{10} << 20;      // of the answer, in bytes
-  // 0: a redirect is an answer like others. Followed ones do not post again, and take no
-  // Authorization and Cookie along to another origin.
-  unsigned max_redirects = 0;
-  std::string ca_file{};  // PEM of those to trust for https://; empty: those that the system trusts
-};
-
-struct HttpRequest {
-  std::string method{"GET"};
-  // http://host:port/path?query, https:// alike, http://unix:/path/of/socket:/target
-  std::string url{};
-  // Not those that frame the message (Content-Length, Transfer-Encoding, Connection ...).
-  std::vector<HttpField> headers{};
-  std::string body{};
-  HttpOptions options{};
-};
-
-// An answer with any status.
-struct HttpResponse {
-  unsigned status = 0;
-  std::vector<HttpField> headers{};  // in the order sent
-  std::string body{};                // transfer coding removed, content coding kept
-
-  // The first header of that name, case ignored.
-  std::optional<std::string_view> header(std::string_view name) const noexcept {
-    for (const HttpField& field : headers) {
-      if (detail::equal_ignoring_case(field.name, name)) return std::string_view(field.value);
-    }
-    return std::nullopt;
-  }
-  std::string_view header(std::string_view name, std::string_view fallback) const noexcept {
-    return header(name).value_or(fallback);
-  }
-};
-
-namespace detail {
-
-class CallSet;
-
-class CallDone {
- public:
-  CallDone() = default;
-  CallDone(const CallDone&) = delete;
-  CallDone& operator=(const CallDone&) = delete;
-  virtual ~CallDone() = default;
-  virtual void run(Outcome<HttpResponse> outcome) = 0;
-};
-
-template <class Function>
-class CallDoneOf final : public CallDone {
- public:
-  template <class F>
-  explicit CallDoneOf(std::in_place_t, F&& function) : function_(std::forward<F>(function)) {}
-  void run(Outcome<HttpResponse> outcome) override {
-    static_cast<void>(function_(std::move(outcome)));
-  }
-
- private:
-  Function function_;
-};
-
-// One call. `set` is null once it has ended; `index` is its place in the set.
-struct CallState {
-  CallSet* set;
-  std::size_t index;
-  appserver_http_call id;
-  std::unique_ptr<CallDone> done;
-};
-
-// The calls of a worker that are under way: owns their functions, so that none is leaked when the
-// worker ends. Loop thread only.
-class CallSet {
- public:
-  CallSet(const appserver_host* host, appserver_worker* worker) noexcept
-      : host_(host), worker_(worker) {}
-  CallSet(const CallSet&) = delete;
-  CallSet& operator=(const CallSet&) = delete;
-  ~CallSet() { clear(); }
-
-  std::shared_ptr<CallState> start(const HttpRequest& request, std::unique_ptr<CallDone> done) {
-    const appserver_client_host& client = table();
-    auto state = std::make_shared<CallState>(CallState{this, running_.size(), 0, std::move(done)});
-    running_.push_back(state);
-    std::vector<appserver_header> headers;
-    headers.reserve(request.headers.size());
-    for (const HttpField& field : request.headers)
-      headers.push_back({str(field.name), str(field.value)});
-    appserver_client_request raw{};
-    raw.size = sizeof(raw);
-    raw.max_redirects = request.options.max_redirects;
-    raw.method = str(request.method);
-    raw.url = str(request.url);
-    raw.headers = headers.data();
-    raw.header_count = static_cast<std::uint32_t>(headers.size());
-    raw.header_stride = sizeof(appserver_header);
-    raw.body = str(request.body);
-    raw.connect_timeout_ms = count(request.options.connect_timeout);
-    raw.timeout_ms = count(request.options.timeout);
-    raw.max_body = std::max<std::size_t>(request.options.max_body, 1);
-    raw.ca_file = str(request.options.ca_file);
-    const std::int32_t result =
-        client.http_start(worker_, &raw, &finished, state.get(), &state->id);
-    if (result == APPSERVER_OK) return state;
-    remove(*state);
-    throw std::runtime_error(result == APPSERVER_GONE
-                                 ? "an HTTP call was begun while the worker ends"
-                                 : "an HTTP call was begun elsewhere than on the loop");
-  }
-
-  // May destroy the function, unless it is the one running.
-  void cancel(CallState& state) noexcept {
-    client_->http_cancel(worker_, state.id);
-    remove(state);
-  }
-
-  // Ends all, also those that are begun by what is destroyed by it.
-  void clear() noexcept {
-    while (!running_.empty()) cancel(*std::shared_ptr<CallState>(running_.back()));
-  }
-
- private:
-  // Asked for with the first call: a plugin that makes none runs on hosts that have none.
-  const appserver_client_host& table() {
-    if (client_ != nullptr) return *client_;
-    const auto* const found =
-        static_cast<const appserver_client_host*>(host_->extension(APPSERVER_CLIENT));
-    if (found == nullptr || !APPSERVER_HAS(appserver_client_host, found, http_cancel))
-      throw std::runtime_error("the host lacks " APPSERVER_CLIENT);
-    client_ = found;
-    return *client_;
-  }
-
-  static std::uint64_t count(std::chrono::milliseconds duration) noexcept {
-    return duration.count() > 0 ? static_cast<std::uint64_t>(duration.count()) : 1;
-  }
-
-  static Outcome<HttpResponse> outcome_of_raw(const appserver_client_response& raw) {
-    if (raw.failure != APPSERVER_CALL_ANSWERED)
-      return client_error(raw.failure, std::string(view(raw.message)));
-    HttpResponse response;
-    response.status = raw.status;
-    response.body = view(raw.body);
-    response.headers.reserve(raw.header_count);
-    const void* const first = raw.headers;
-    for (std::uint32_t i = 0; i < raw.header_count; ++i) {
-      // Stepped in bytes: a newer host's headers may be longer than the ones known here.
-      const void* const at = static_cast<const char*>(first) + std::size_t{i} * raw.header_stride;
-      const auto* const header = static_cast<const appserver_header*>(at);
-      response.headers.push_back(
-          {std::string(view(header->name)), std::string(view(header->value))});
-    }
-    return response;
-  }
-
-  static void finished(void* argument, const appserver_client_response* raw) noexcept {
-    auto* const state = static_cast<CallState*>(argument);
-    CallSet& set = *state->set;
-    // The function may drop its own handle.
-    const std::shared_ptr<CallState> keep = set.running_[state->index];
-    set.remove(*keep);
-    try {
-      keep->done->run(outcome_of_raw(*raw));
-    } catch (...) {
-      log_exception(set.host_, set.worker_, "HTTP call");
-    }
-  }
-
-  void remove(CallState& state) noexcept {
-    const std::shared_ptr<CallState> ended = std::move(running_[state.index]);
-    if (state.index + 1 != running_.size()) {
-      running_.back()->index = state.index;
-      running_[state.index] = std::move(running_.back());
-    }
-    running_.pop_back();
-    ended->set = nullptr;
-  }
-
-  const appserver_host* host_;
-  appserver_worker* worker_;
-  const appserver_client_host* client_ = nullptr;
-  std::vector<std::shared_ptr<CallState>> running_;
-};
-
-}  // namespace detail
-
-// A call that is under way. It is cancelled when this handle goes, unless detached: keep it, or
-// `http().get(...).detach()`. Loop thread only, the destructor too. May outlive the plugin, then it
-// is inert.
-class [[nodiscard]] HttpCall {
- public:
-  HttpCall() = default;
-  explicit HttpCall(std::shared_ptr<detail::CallState> state) noexcept : state_(std::move(state)) {}
-  HttpCall(HttpCall&&) noexcept = default;
-  HttpCall& operator=(HttpCall&& other) noexcept {
-    if (this != &other) {
-      cancel();
-      state_ = std::move(other.state_);
-    }
-    return *this;
-  }
-  ~HttpCall() { cancel(); }
-
-  // Whether the function is still to be called.
-  bool active() const noexcept { return state_ && state_->set != nullptr; }
-
-  // After this the function is not called, but destroyed. What was sent is sent.
-  void cancel() noexcept {
-    const auto state = std::move(state_);
-    if (state && state->set != nullptr) state->set->cancel(*state);
-  }
-
-  // The call goes on without a handle.
-  void detach() noexcept { state_.reset(); }
-
- private:
-  std::shared_ptr<detail::CallState> state_;
-};
-
 namespace detail {
 
 // Begins a call for the task that awaits it. No aggregate: gcc 12 destroys such ones twice.
@@ -271,6 +35,26 @@ class HttpStart {
   HttpRequest request_;
 };
 using HttpAwaiter = CallAwaiter<HttpResponse, HttpStart>;
+
+template <class OnHead, class OnData, class OnEnd>
+class PiecesOf final : public CallDone {
+ public:
+  template <class H, class D, class E>
+  PiecesOf(H&& on_head, D&& on_data, E&& on_end)
+      : on_head_(std::forward<H>(on_head)),
+        on_data_(std::forward<D>(on_data)),
+        on_end_(std::forward<E>(on_end)) {}
+  void begin(HttpResponse head) override { static_cast<void>(on_head_(head)); }
+  void take(std::string_view piece) override { static_cast<void>(on_data_(piece)); }
+  void run(Outcome<HttpResponse> outcome) override {
+    static_cast<void>(on_end_(std::move(outcome)));
+  }
+
+ private:
+  OnHead on_head_;
+  OnData on_data_;
+  OnEnd on_end_;
+};
 
 }  // namespace detail
 
@@ -305,9 +89,39 @@ class HttpClient {
     return request(to_post(url, content_type, body), std::forward<Done>(done));
   }
 
-  // The same to await, in a Task: the answer, whatever its status; throws the ClientError. When the
-  // task is cancelled, since its client or the worker has gone, the call is, too. `request` has a
-  // name of its own, in a line before the co_await: gcc 12 destroys what is written into the
+  // As request, but the body is never held whole: on_head(const HttpResponse&) gets status and
+  // headers, on_data(std::string_view) each piece as it arrives, and on_end(Outcome<HttpResponse>)
+  // its end, or the ClientError that came in place of the rest. max_body does not bound it, and the
+  // timeout is that of the head and then of each further piece, without the time in which the
+  // handle has paused it. An exception that leaves on_head or on_data cancels the call.
+  template <class OnHead, class OnData, class OnEnd>
+  HttpCall stream(const HttpRequest& request, OnHead&& on_head, OnData&& on_data,
+                  OnEnd&& on_end) const {
+    using Handlers =
+        detail::PiecesOf<std::decay_t<OnHead>, std::decay_t<OnData>, std::decay_t<OnEnd>>;
+    return HttpCall(calls_->start(
+        request,
+        std::make_unique<Handlers>(std::forward<OnHead>(on_head), std::forward<OnData>(on_data),
+                                   std::forward<OnEnd>(on_end)),
+        detail::CallSet::Answer::in_pieces));
+  }
+
+  // [in a Task] The same to await: the answer when its head has come, to read piece by piece.
+  // Throws the ClientError where none comes.
+  Task<HttpAnswer> open(const HttpRequest& request) const {
+    HttpAnswer answer;
+    detail::AnswerRead& read = *answer.read_;
+    read.call = HttpCall(calls_->start(request, std::make_unique<detail::AnswerReadDone>(read),
+                                       detail::CallSet::Answer::in_pieces));
+    co_await detail::next_change(read);
+    if (!read.has_head) std::rethrow_exception(read.error);
+    co_return std::move(answer);
+  }
+  Task<HttpAnswer> open(HttpRequest&& request) const = delete;
+
+  // As request, to await in a Task: the answer, whatever its status; throws the ClientError. When
+  // the task is cancelled, since its client or the worker has gone, the call is, too. `request` has
+  // a name of its own, in a line before the co_await: gcc 12 destroys what is written into the
   // expression in braces twice.
   detail::HttpAwaiter request(const HttpRequest& request) const {
     return detail::HttpAwaiter(detail::HttpStart(*calls_, request));

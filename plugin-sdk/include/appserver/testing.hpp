@@ -296,6 +296,20 @@ class Harness {
     host_.get<ClientHost>().answer(call, status, headers, body);
     run();
   }
+  // Of a call whose answer the plugin takes in pieces: its head, and some of its body. The end is
+  // finish_call or fail_call; answer_call gives all at once.
+  void begin_call(appserver_http_call call, std::uint32_t status, const Fields& headers) {
+    host_.get<ClientHost>().begin(call, status, headers);
+    run();
+  }
+  void append_call(appserver_http_call call, std::string_view piece) {
+    host_.get<ClientHost>().append(call, piece);
+    run();
+  }
+  void finish_call(appserver_http_call call) {
+    host_.get<ClientHost>().finish(call);
+    run();
+  }
   // `failure` is one of APPSERVER_CALL_*.
   void fail_call(appserver_http_call call, std::uint32_t failure, std::string_view message) {
     host_.get<ClientHost>().fail(call, failure, message);

@@ -61,7 +61,23 @@ typedef struct appserver_client_response {
   appserver_str body; /* whole; transfer coding removed, content coding kept */
 } appserver_client_response;
 
-/* Host side of "client/1". [loop] */
+/* Who gets an answer that comes in pieces. [loop] Views are valid until the function returns; each
+ * may begin, pause, resume and cancel calls. */
+typedef struct appserver_client_stream {
+  uint32_t size;
+  uint32_t reserved;
+
+  /* Status and headers, without a body; at most once, and not of redirects that are followed. */
+  void (*on_head)(void* argument, const appserver_client_response* head) APPSERVER_NOEXCEPT;
+
+  /* Bytes of the body as they arrive, 64 KiB at most, never none. */
+  void (*on_data)(void* argument, appserver_str piece) APPSERVER_NOEXCEPT;
+
+  /* The answer is whole (`failure` is ANSWERED, `body` empty), or why it is not. Once, the last. */
+  void (*on_end)(void* argument, const appserver_client_response* end) APPSERVER_NOEXCEPT;
+} appserver_client_stream;
+
+/* Host side of "client/1". [loop] Functions behind http_cancel came later: a host may lack them. */
 typedef struct appserver_client_host {
   uint32_t size;
   uint32_t reserved;
@@ -76,6 +92,19 @@ typedef struct appserver_client_host {
 
   /* `done` is not called after this; what was sent is sent. NOT_FOUND: it is over. */
   int32_t (*http_cancel)(appserver_worker* worker, appserver_http_call call) APPSERVER_NOEXCEPT;
+
+  /* As http_start, but the answer's body is never held whole: `stream`, which is copied, gets it in
+   * pieces. max_body does not bound it, timeout_ms is that of the head and then of each further
+   * piece; what is paused has no timeout. Results as of http_start; INVALID also without on_data or
+   * on_end. */
+  int32_t (*http_stream)(appserver_worker* worker, const appserver_client_request* request,
+                         const appserver_client_stream* stream, void* argument,
+                         appserver_http_call* call) APPSERVER_NOEXCEPT;
+
+  /* Of a call of http_stream: no on_data and no on_end until http_resume; what the server sends
+   * waits in the kernel, and then at the server. NOT_FOUND: it is over. */
+  int32_t (*http_pause)(appserver_worker* worker, appserver_http_call call) APPSERVER_NOEXCEPT;
+  int32_t (*http_resume)(appserver_worker* worker, appserver_http_call call) APPSERVER_NOEXCEPT;
 } appserver_client_host;
 
 #ifdef __cplusplus

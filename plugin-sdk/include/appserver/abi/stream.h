@@ -158,7 +158,9 @@ typedef struct appserver_stream_plugin {
   /* The connection moves to this worker's successor, with unread and unsent bytes. OK, with what
    * on_adopt is to know in *state (at most APPSERVER_HANDOVER_STATE_MAX bytes, the plugin's, valid
    * until the next hook); no other hook follows for this connection here. ERROR, a state over the
-   * bound, or no hook: it does not move; it is closed once the message at hand is answered. */
+   * bound, or no hook: it does not move; it is closed once the message at hand is answered, or
+   * it was silent for a second, but not while it is paused. On tcp:// without `measure` only what
+   * on_message sends before it returns is known to be an answer. */
   int32_t (*on_handover)(void* self, appserver_connection connection,
                          appserver_str* state) APPSERVER_NOEXCEPT;
 
