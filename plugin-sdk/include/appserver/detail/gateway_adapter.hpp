@@ -15,8 +15,6 @@
 
 namespace appserver::detail {
 
-APPSERVER_DETAIL_OVERRIDES(overrides_on_client_message, on_client_message)
-
 // Instance is what Adapter makes: host, raw_worker, worker, hooks.
 template <class Class, class Base, class Instance>
 class GatewayAdapter {
