@@ -3,6 +3,7 @@
 #include <appserver/testing.hpp>
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -216,6 +217,21 @@ TEST_CASE("a worker knows of its clients what it has done, and what the gateway 
   ada.close();
   CHECK(desk.plugin().heard.back().ends_with(" of ada/s1"));
   CHECK(ada.session().empty());
+}
+
+TEST_CASE("a plugin that knows fewer facts of a client gets these") {
+  HarnessOf<Desk> desk;
+  ClientOfGateway ada = desk.gateway_client(Protocol::kText);
+  const auto& table =
+      *static_cast<const appserver_gateway_host*>(desk.host().table().extension(APPSERVER_GATEWAY));
+  appserver_client_info info{};
+  info.size = offsetof(appserver_client_info, uid);
+  info.session_version = 7;
+  REQUIRE(table.client_info(desk.host().worker(), ada.id().raw(), &info) == APPSERVER_OK);
+  CHECK(info.size == offsetof(appserver_client_info, uid));
+  CHECK(detail::view(info.listener) == "text://198.51.100.1:80");
+  CHECK(info.session_version == 7);
+  CHECK(table.client_info(desk.host().worker(), {1, 1}, &info) == APPSERVER_NOT_FOUND);
 }
 
 TEST_CASE("a session is set where it has the version that was told") {

@@ -12,6 +12,7 @@
 #include <appserver/detail/text.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <deque>
 #include <functional>
 #include <map>
@@ -282,17 +283,17 @@ class GatewayHost final : public Extension, private GatewayMember {
     return with(worker, [&](GatewayHost& host) {
       const auto found = host.known_.find(ClientId(client));
       if (found == host.known_.end()) return APPSERVER_NOT_FOUND;
-      if (info->size < sizeof(*info)) return APPSERVER_INVALID;
       const Known& known = found->second;
-      *info = {sizeof(*info),
-               0,
-               detail::str(protocol_name(known.wire->protocol)),
-               detail::str(known.wire->remote),
-               detail::str(known.wire->local),
-               detail::str(known.wire->listener),
-               detail::str(known.uid),
-               detail::str(known.session),
-               known.session_version};
+      const appserver_client_info full{std::min<std::uint32_t>(info->size, sizeof(full)),
+                                       0,
+                                       detail::str(protocol_name(known.wire->protocol)),
+                                       detail::str(known.wire->remote),
+                                       detail::str(known.wire->local),
+                                       detail::str(known.wire->listener),
+                                       detail::str(known.uid),
+                                       detail::str(known.session),
+                                       known.session_version};
+      std::memcpy(info, &full, full.size);
       return APPSERVER_OK;
     });
   }
