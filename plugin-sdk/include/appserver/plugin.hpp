@@ -9,7 +9,7 @@
 #include <appserver/datagram.hpp>
 #include <appserver/detail/adapter.hpp>
 #include <appserver/detail/overrides.hpp>
-#include <appserver/gateway.hpp>
+#include <appserver/gateway_client.hpp>
 #include <appserver/http.hpp>
 #include <appserver/state.hpp>
 #include <appserver/task.hpp>

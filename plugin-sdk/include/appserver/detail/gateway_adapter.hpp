@@ -8,7 +8,7 @@
 #include <appserver/detail/boundary.hpp>
 #include <appserver/detail/overrides.hpp>
 #include <appserver/detail/text.hpp>
-#include <appserver/gateway.hpp>
+#include <appserver/gateway_client.hpp>
 #include <appserver/request.hpp>
 #include <cstdint>
 #include <string_view>
