@@ -1,6 +1,7 @@
 #include "worker/gateway_host.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <exception>
 #include <utility>
 #include <vector>
@@ -95,6 +96,19 @@ Hook hook_of(EventKind kind) {
 appserver_client_id to_abi(gateway::ClientId client) { return {client.instance, client.serial}; }
 
 }  // namespace
+
+void describe(const gateway::KnownClient& client, appserver_client_info& info) {
+  appserver_client_info full{};
+  full.size = std::min<std::uint32_t>(info.size, sizeof(full));
+  full.protocol = view(client.protocol);
+  full.remote = view(client.remote);
+  full.local = view(client.local);
+  full.listener = view(client.listener);
+  full.uid = view(client.uid);
+  full.session = view(client.session.bytes);
+  full.session_version = client.session.version;
+  std::memcpy(&info, &full, full.size);
+}
 
 GatewayHost::GatewayHost(boost::asio::io_context& context, PluginHost& host,
                          const channel::Boot& boot)
@@ -202,17 +216,7 @@ std::int32_t GatewayHost::client_info(appserver_client_id client,
   const gateway::KnownClient* const known =
       business_ ? business_->find({client.gateway, client.serial}) : nullptr;
   if (known == nullptr) return APPSERVER_NOT_FOUND;
-  appserver_client_info full{};
-  full.size = std::min<std::uint32_t>(info.size, sizeof(full));
-  full.protocol = view(known->protocol);
-  full.remote = view(known->remote);
-  full.local = view(known->local);
-  full.listener = view(known->listener);
-  full.uid = view(known->uid);
-  full.session = view(known->session.bytes);
-  full.session_version = known->session.version;
-  if (info.size < sizeof(full)) return APPSERVER_INVALID;
-  info = full;
+  describe(*known, info);
   return APPSERVER_OK;
 }
 

@@ -64,6 +64,9 @@ class GatewayHost final {
   std::unique_ptr<gateway::Business> business_;  // null where there is no gateway
 };
 
+// As much as info.size says: a plugin may be older than what is known of a client.
+void describe(const gateway::KnownClient& client, appserver_client_info& info);
+
 const appserver_gateway_host& gateway_host_table();
 
 }  // namespace appserver::worker

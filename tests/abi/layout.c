@@ -5,6 +5,7 @@
 #include <appserver/abi/client.h>
 #include <appserver/abi/connect.h>
 #include <appserver/abi/fd.h>
+#include <appserver/abi/gateway.h>
 #include <appserver/abi/http.h>
 #include <appserver/abi/lifecycle.h>
 #include <appserver/abi/note.h>
@@ -323,6 +324,79 @@ static void connect_(void) {
   FIELD(appserver_connect_host, cancel);
 }
 
+static void gateway(void) {
+  STRUCT(appserver_client_id);
+  FIELD(appserver_client_id, gateway);
+  FIELD(appserver_client_id, serial);
+  STRUCT(appserver_client_info);
+  FIELD(appserver_client_info, size);
+  FIELD(appserver_client_info, reserved);
+  FIELD(appserver_client_info, protocol);
+  FIELD(appserver_client_info, remote);
+  FIELD(appserver_client_info, local);
+  FIELD(appserver_client_info, listener);
+  FIELD(appserver_client_info, uid);
+  FIELD(appserver_client_info, session);
+  FIELD(appserver_client_info, session_version);
+  STRUCT(appserver_client_event);
+  FIELD(appserver_client_event, size);
+  FIELD(appserver_client_event, redelivered);
+  FIELD(appserver_client_event, gateway);
+  FIELD(appserver_client_event, number);
+  STRUCT(appserver_gateway_command);
+  FIELD(appserver_gateway_command, size);
+  FIELD(appserver_gateway_command, verb);
+  FIELD(appserver_gateway_command, scope);
+  FIELD(appserver_gateway_command, client_count);
+  FIELD(appserver_gateway_command, clients);
+  FIELD(appserver_gateway_command, names);
+  FIELD(appserver_gateway_command, name_count);
+  FIELD(appserver_gateway_command, except_count);
+  FIELD(appserver_gateway_command, except);
+  FIELD(appserver_gateway_command, message_kind);
+  FIELD(appserver_gateway_command, code);
+  FIELD(appserver_gateway_command, with_sessions);
+  FIELD(appserver_gateway_command, has_expected);
+  FIELD(appserver_gateway_command, expected);
+  FIELD(appserver_gateway_command, name);
+  FIELD(appserver_gateway_command, body);
+  STRUCT(appserver_client_record);
+  FIELD(appserver_client_record, client);
+  FIELD(appserver_client_record, uid);
+  FIELD(appserver_client_record, session);
+  FIELD(appserver_client_record, session_version);
+  STRUCT(appserver_named_count);
+  FIELD(appserver_named_count, name);
+  FIELD(appserver_named_count, count);
+  STRUCT(appserver_gateway_result);
+  FIELD(appserver_gateway_result, size);
+  FIELD(appserver_gateway_result, status);
+  FIELD(appserver_gateway_result, partial);
+  FIELD(appserver_gateway_result, client_count);
+  FIELD(appserver_gateway_result, clients);
+  FIELD(appserver_gateway_result, client_stride);
+  FIELD(appserver_gateway_result, name_count);
+  FIELD(appserver_gateway_result, names);
+  FIELD(appserver_gateway_result, name_stride);
+  FIELD(appserver_gateway_result, reserved);
+  FIELD(appserver_gateway_result, number);
+  STRUCT(appserver_gateway_host);
+  FIELD(appserver_gateway_host, size);
+  FIELD(appserver_gateway_host, reserved);
+  FIELD(appserver_gateway_host, client_info);
+  FIELD(appserver_gateway_host, tell);
+  FIELD(appserver_gateway_host, ask);
+  FIELD(appserver_gateway_host, forget);
+  FIELD(appserver_gateway_host, acknowledge);
+  STRUCT(appserver_gateway_plugin);
+  FIELD(appserver_gateway_plugin, size);
+  FIELD(appserver_gateway_plugin, reserved);
+  FIELD(appserver_gateway_plugin, on_client_connect);
+  FIELD(appserver_gateway_plugin, on_client_websocket_open);
+  FIELD(appserver_gateway_plugin, on_client_message);
+  FIELD(appserver_gateway_plugin, on_client_close);
+}
+
 int main(void) {
   core();
   http();
@@ -335,5 +409,6 @@ int main(void) {
   stream();
   tls();
   connect_();
+  gateway();
   return 0;
 }

@@ -20,6 +20,7 @@
 
 namespace appserver {
 
+// What business code keeps of a client at the gateway, while that is connected: at most 64 KiB.
 struct ClientSession {
   std::string bytes;
   std::uint64_t version = 0;  // 0: never set. Each change gives another
@@ -32,14 +33,15 @@ struct GatewayAnswer {
   bool partial = false;  // one of them is away, or did not answer in time: there may be more
 };
 
+// One client that is connected.
 struct ClientRecord {
   ClientId client;
   std::string uid;                         // empty: none
   std::optional<ClientSession> session{};  // where it was asked for
 };
 
-// Whom something is about: all clients, some by id, those of uids, or those in groups. Holds views:
-// for the call only.
+// Whom something is about: all clients, some by id, those of uids, or those in groups; those of
+// them that are connected, each once. Holds views of the names: for the call only.
 class Audience {
  public:
   static Audience all() { return Audience(APPSERVER_SCOPE_ALL); }
@@ -83,16 +85,24 @@ class Audience {
 // From Worker::gateway, in workers of a business group. [loop] only. What is about several clients
 // goes to all workers of the gateway group.
 //
-// Functions without `done` do what they say without an answer; they give false where no gateway
-// worker is there that holds such clients, and throw GatewayFull where 64 MiB wait for one, and
-// std::invalid_argument for a name that is empty or over 255 bytes, a session over 64 KiB, or more
-// than 65,536 clients or names. What is done in a hook reaches the gateway in its order, and before
-// the hook's event counts as handled. What was sent to a client that cannot take it (it is gone, or
-// too slow, and cut then) shows in its on_client_close.
+// Functions without `done` do what they say without an answer: what becomes of it at the gateway is
+// not told. They give false where no gateway worker is there that holds such clients. What is done
+// in a hook reaches the gateway in its order, and before the hook's event counts as handled. What
+// was sent to a client that cannot take it (it is gone, or too slow, and cut then) shows in its
+// on_client_close.
 //
-// `done` is called on the loop, once, never before the function returns; not any more once the
-// worker ends, and an exception that leaves it is logged. It gets an Outcome of what the function
-// says, or of GatewayError. In a Task:
+// Those with `done` ask, or do something and tell how it went. `done` is called on the loop, once,
+// never before the function returns; not any more once the worker ends, and an exception that
+// leaves it is logged. It gets an Outcome of what the function says, or of GatewayError where the
+// answer is over 32 MiB of a gateway worker (ask about fewer), or of GatewayUnreachable where it is
+// about one client whose gateway worker is away, or has not answered in time.
+//
+// Both throw GatewayFull where 64 MiB wait for a gateway worker, or 65,536 answers are waited for;
+// std::invalid_argument for a name that is empty or over 255 bytes, a session over 64 KiB, a
+// message over 32 MiB, more than 65,536 clients or names, and from another thread; those that ask
+// GatewayError where the group is no business group, or the worker ends. Nothing was done then.
+//
+// In a Task:
 //
 //   const auto online = co_await awaitable<GatewayAnswer<std::uint64_t>>(
 //       [&](auto done) { gateway.count(Audience::group("room"), done); });
@@ -102,10 +112,12 @@ class Gateway {
 
   Gateway(const appserver_host* host, appserver_worker* worker) noexcept : set_(host, worker) {}
 
-  // For an answer, from now on; 5 s at first.
+  // For an answer, from now on; 5 s at first, at most an hour. Clocked in steps of 100 ms.
   void set_timeout(milliseconds timeout) noexcept { timeout_ = timeout; }
 
-  // A text over WebSockets; send_binary any bytes.
+  // A text over WebSockets; send_binary any bytes. Taken over before this returns. What a client's
+  // protocol cannot carry (a line break in a line, a text that is not UTF-8), or what is over
+  // limits.max_message of the gateway, is dropped, and the gateway logs that.
   bool send(const Audience& to, std::string_view message,
             const std::vector<ClientId>& except = {}) {
     return send_as(APPSERVER_MESSAGE_TEXT, to, message, except);
@@ -129,7 +141,9 @@ class Gateway {
     return send(Audience::group(group), message, except);
   }
 
-  // Behind what was sent to them. A WebSocket's peer is told why.
+  // Behind what was sent to them; on_client_close follows. A WebSocket's peer is told why; where
+  // code or reason may not be sent (see Connection::close), it stays open, and the gateway logs
+  // that.
   bool close(const Audience& whom, std::uint16_t code = 1000, std::string_view reason = {}) {
     auto command = begin(APPSERVER_VERB_CLOSE, whom);
     command.code = code;
@@ -139,12 +153,13 @@ class Gateway {
   bool close_client(ClientId client, std::uint16_t code = 1000, std::string_view reason = {}) {
     return close(Audience::client(client), code, reason);
   }
-  // At once; what waits for it is lost.
+  // At once: what waits for it is lost. on_client_close follows.
   bool destroy_client(ClientId client) {
     return set_.tell(begin(APPSERVER_VERB_DESTROY, Audience::client(client)));
   }
 
   // A client has one uid: a new one takes the place of the old. A uid has any number of clients.
+  // Of a client that is gone nothing becomes of this and the next ones.
   bool bind_uid(ClientId client, std::string_view uid) {
     return name_it(APPSERVER_VERB_BIND_UID, Audience::client(client), uid);
   }
@@ -152,7 +167,7 @@ class Gateway {
     return set_.tell(begin(APPSERVER_VERB_UNBIND_UID, Audience::client(client)));
   }
 
-  // At most 256 groups a client; it leaves them when it closes.
+  // At most 256 groups a client: it does not join more. It leaves them when it closes.
   bool join_group(ClientId client, std::string_view group) {
     return name_it(APPSERVER_VERB_JOIN_GROUP, Audience::client(client), group);
   }
@@ -164,6 +179,7 @@ class Gateway {
     return name_it(APPSERVER_VERB_UNGROUP, Audience::all(), group);
   }
 
+  // Whatever it was; others' changes are lost. Where that matters: compare_and_set_session.
   bool set_session(ClientId client, std::string_view session) {
     const Audience whom = Audience::client(client);
     auto command = begin(APPSERVER_VERB_SET_SESSION, whom);
@@ -171,8 +187,9 @@ class Gateway {
     return set_.tell(command);
   }
 
-  // Sets it if it still has this version. done(Outcome<std::optional<std::uint64_t>>): the new
-  // version, or nullopt where it was changed since, or the client is gone.
+  // Sets it if it still has this version; 0: it was never set. done(Outcome<std::optional<
+  // std::uint64_t>>): the new version, or nullopt where it was changed since, or the client is
+  // gone. After GatewayUnreachable it may have been set.
   template <class Done>
   void compare_and_set_session(ClientId client, std::uint64_t version, std::string_view session,
                                Done&& done) {
@@ -223,7 +240,7 @@ class Gateway {
     count(Audience::group(group), std::forward<Done>(done));
   }
 
-  // done(Outcome<GatewayAnswer<bool>>)
+  // done(Outcome<GatewayAnswer<bool>>): false may be wrong where it is partial.
   template <class Done>
   void is_online(ClientId client, Done&& done) {
     ask_whether(Audience::client(client), std::forward<Done>(done));
@@ -383,76 +400,6 @@ class Gateway {
 
   detail::GatewaySet set_;
   milliseconds timeout_{5'000};
-};
-
-// From GatewayClient::hold: the event at hand counts as handled once this is gone. Until then
-// another worker gets the event, marked redelivered, if this one ends. Loop thread only. May
-// outlive the plugin, then it is inert.
-class [[nodiscard]] EventHold {
- public:
-  EventHold() = default;
-  explicit EventHold(std::shared_ptr<detail::HeldEvent> event) noexcept
-      : event_(std::move(event)) {}
-
-  // The same as its end.
-  void acknowledge() noexcept { event_.reset(); }
-
- private:
-  std::shared_ptr<detail::HeldEvent> event_;
-};
-
-// The client that a hook is about. Valid until the hook returns; id() is what to keep.
-class GatewayClient {
- public:
-  GatewayClient(Gateway& gateway, appserver_client_id id, detail::EventAtHand& event) noexcept
-      : gateway_(gateway), id_(id), event_(event) {}
-  GatewayClient(const GatewayClient&) = delete;
-  GatewayClient& operator=(const GatewayClient&) = delete;
-
-  ClientId id() const noexcept { return ClientId(id_); }
-  Gateway& gateway() const noexcept { return gateway_; }
-
-  // "websocket", "tcp", "text" or "frame"; as in ConnectionInfo, like the next three.
-  std::string_view protocol() const { return detail::view(info().protocol); }
-  std::string_view remote() const { return detail::view(info().remote); }
-  std::string_view local() const { return detail::view(info().local); }
-  std::string_view listener() const { return detail::view(info().listener); }
-  std::string_view uid() const { return detail::view(info().uid); }  // empty: none
-  // What business code has set last, as far as this worker has been told.
-  std::string_view session() const { return detail::view(info().session); }
-  std::uint64_t session_version() const { return info().session_version; }
-
-  // A worker that has ended may have seen this event before, and may have acted on it.
-  bool redelivered() const noexcept { return event_.event->redelivered != 0; }
-
-  // The event counts as handled when what this gives is gone, not when the hook returns.
-  EventHold hold() { return EventHold(gateway_.set().hold(event_)); }
-
-  // See Gateway.
-  bool send(std::string_view message) const { return gateway_.send_to_client(id(), message); }
-  bool send_binary(std::string_view message) const {
-    return gateway_.send_binary(Audience::client(id()), message);
-  }
-  bool send(Message message) const {
-    return message.is_text() ? send(std::string_view(message)) : send_binary(message);
-  }
-  bool close(std::uint16_t code = 1000, std::string_view reason = {}) const {
-    return gateway_.close_client(id(), code, reason);
-  }
-  bool destroy() const { return gateway_.destroy_client(id()); }
-  bool bind_uid(std::string_view uid) const { return gateway_.bind_uid(id(), uid); }
-  bool unbind_uid() const { return gateway_.unbind_uid(id()); }
-  bool join_group(std::string_view group) const { return gateway_.join_group(id(), group); }
-  bool leave_group(std::string_view group) const { return gateway_.leave_group(id(), group); }
-  bool set_session(std::string_view session) const { return gateway_.set_session(id(), session); }
-
- private:
-  // All empty where nothing is known.
-  appserver_client_info info() const { return gateway_.set().info(id_); }
-
-  Gateway& gateway_;
-  appserver_client_id id_;
-  detail::EventAtHand& event_;
 };
 
 }  // namespace appserver

@@ -8,7 +8,8 @@
 #include <appserver/connection.hpp>
 #include <appserver/datagram.hpp>
 #include <appserver/detail/adapter.hpp>
-#include <appserver/gateway.hpp>
+#include <appserver/detail/overrides.hpp>
+#include <appserver/gateway_client.hpp>
 #include <appserver/http.hpp>
 #include <appserver/state.hpp>
 #include <appserver/task.hpp>
@@ -185,6 +186,12 @@ class Plugin {
 
 namespace detail {
 
+#define APPSERVER_DETAIL_IS_HOOK(context, result, hook, parameters)                    \
+  static_assert(std::is_same_v<decltype(&Plugin::hook), result(Plugin::*) parameters>, \
+                "overrides.hpp has another " #hook " than Plugin");
+APPSERVER_DETAIL_HOOKS(APPSERVER_DETAIL_IS_HOOK, )
+#undef APPSERVER_DETAIL_IS_HOOK
+
 template <class Class>
 constexpr appserver_plugin plugin_table(const char* name, const char* version) noexcept {
   static_assert(std::is_base_of_v<Plugin, Class>,
@@ -206,4 +213,5 @@ constexpr appserver_plugin plugin_table(const char* name, const char* version) n
   extern "C" {                                                 \
   constinit const appserver_plugin appserver_plugin_v1 =       \
       ::appserver::detail::plugin_table<Class>(name, version); \
-  }
+  }                                                            \
+  APPSERVER_DETAIL_CHECK_HOOKS(Class);

@@ -20,6 +20,7 @@
 
 #include <appserver/connection.hpp>
 #include <appserver/detail/adapter.hpp>
+#include <appserver/detail/testing/client_of_gateway.hpp>
 #include <appserver/detail/testing/extensions.hpp>
 #include <appserver/detail/testing/life.hpp>
 #include <appserver/plugin.hpp>
@@ -97,16 +98,7 @@ class Client {
   bool send_binary(std::string_view message) { return send(message, false); }
 
   // The next message that came; over tcp:// all bytes that have. Nullopt: there is none.
-  std::optional<std::string> receive() {
-    if (wire_->received.empty()) return std::nullopt;
-    std::string next = std::move(wire_->received.front().bytes);
-    wire_->received.pop_front();
-    while (wire_->protocol == Protocol::kTcp && !wire_->received.empty()) {
-      next += wire_->received.front().bytes;
-      wire_->received.pop_front();
-    }
-    return next;
-  }
+  std::optional<std::string> receive() { return take_received(*wire_); }
   // All that have come, and off it.
   std::vector<Received> receive_all() {
     std::vector<Received> all(wire_->received.begin(), wire_->received.end());
@@ -219,14 +211,17 @@ class Harness {
   }
   // One that asks for a WebSocket; the headers of RFC 6455 need not be given.
   Client websocket(HttpRequest request = {}) {
-    const Fields opening{{"Host", "test"},
-                         {"Upgrade", "websocket"},
-                         {"Connection", "Upgrade"},
-                         {"Sec-WebSocket-Version", "13"},
-                         {"Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="}};
-    request.headers.insert(request.headers.begin(), opening.begin(), opening.end());
-    return open(Protocol::kWebSocket, request);
+    return open(Protocol::kWebSocket, opening(std::move(request)));
   }
+  // The same at the gateway that the worker is behind; its events come to this one until it ends.
+  ClientOfGateway gateway_client(Protocol protocol, std::optional<TlsInfo> tls = {}) {
+    if (protocol == Protocol::kWebSocket) return gateway_websocket({.tls = std::move(tls)});
+    return open_at_gateway(protocol, {.tls = std::move(tls)});
+  }
+  ClientOfGateway gateway_websocket(HttpRequest request = {}) {
+    return open_at_gateway(Protocol::kWebSocket, opening(std::move(request)));
+  }
+  SharedGateway& gateway() { return *host_.get<GatewayHost>().gateway(); }
   std::size_t connections() { return host_.get<StreamHost>().connections(); }
 
   // Moves the clock; timers fire in their order. The calendar of `cron` stays the system's.
@@ -260,7 +255,7 @@ class Harness {
     run();
   }
   // A reload replaces this worker: `successor` gets the connections that on_handover lets go, the
-  // others end. Then stop() this one.
+  // others end; clients of the gateway go on with it. Then stop() this one.
   void hand_over_to(Harness& successor) {
     for (std::size_t i = 0; i < host_.extensions().size(); ++i)
       host_.extensions()[i]->hand_over(*successor.host_.extensions()[i]);
@@ -333,9 +328,10 @@ class Harness {
   // What the next worker of the slot would get (on_save_state); give it to that one's
   // on_worker_start by Options::predecessor.
   std::optional<SavedState> save_state() { return host_.get<LifecycleHost>().save(); }
-  // The worker has stopped accepting: on_worker_drain, once.
+  // The worker has stopped accepting: on_worker_drain, once. Its gateway gives it no more events.
   void drain() {
     host_.get<LifecycleHost>().drain();
+    host_.get<GatewayHost>().drain();
     run();
   }
   // Ends its connections, then calls on_worker_stop and destroys the plugin. Once.
@@ -353,21 +349,37 @@ class Harness {
   void* self() const { return life_.self(); }
 
  private:
-  static std::string scheme_of(Protocol protocol, bool is_tls) {
-    if (protocol == Protocol::kWebSocket) return is_tls ? "wss" : "ws";
-    if (protocol == Protocol::kTcp) return is_tls ? "tls" : "tcp";
-    return protocol_name(protocol) + std::string(is_tls ? "+tls" : "");
+  // With the headers of RFC 6455.
+  static HttpRequest opening(HttpRequest request) {
+    const Fields fields{{"Host", "test"},
+                        {"Upgrade", "websocket"},
+                        {"Connection", "Upgrade"},
+                        {"Sec-WebSocket-Version", "13"},
+                        {"Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="}};
+    request.headers.insert(request.headers.begin(), fields.begin(), fields.end());
+    return request;
   }
-  Client open(Protocol protocol, const HttpRequest& request) {
+  static std::shared_ptr<Wire> wire_of(Protocol protocol, const HttpRequest& request) {
     auto wire = std::make_shared<Wire>();
     wire->protocol = protocol;
     wire->remote = request.remote;
     wire->tls = request.tls;
     wire->raw_tls = std::make_shared<const RawTls>(wire->tls);
     wire->listener = scheme_of(protocol, wire->tls.has_value()) + "://" + wire->local;
+    return wire;
+  }
+  Client open(Protocol protocol, const HttpRequest& request) {
+    auto wire = wire_of(protocol, request);
     host_.get<StreamHost>().connect(wire, request);
     run();
     return Client(std::move(wire));
+  }
+  ClientOfGateway open_at_gateway(Protocol protocol, const HttpRequest& request) {
+    auto& at = host_.get<GatewayHost>();
+    const bool is_websocket = protocol == Protocol::kWebSocket;
+    auto client = at.connect(wire_of(protocol, request), is_websocket ? &request : nullptr);
+    run();
+    return {at.gateway(), std::move(client)};
   }
 
   Host host_;

@@ -8,6 +8,7 @@
 #include <appserver/detail/boundary.hpp>
 #include <appserver/detail/gateway_adapter.hpp>
 #include <appserver/detail/lifecycle_adapter.hpp>
+#include <appserver/detail/overrides.hpp>
 #include <appserver/detail/stream_adapter.hpp>
 #include <appserver/detail/text.hpp>
 #include <appserver/detail/udp_adapter.hpp>
@@ -18,48 +19,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <type_traits>
 
 namespace appserver::detail {
-
-// Whether Class, or a class between it and Base, overrides the hook. One that is not accessible was
-// declared by the plugin.
-template <class Class, class Base>
-constexpr bool overrides_on_request() {
-  if constexpr (requires {
-                  requires std::is_same_v<decltype(&Class::on_request),
-                                          void (Base::*)(Request&, Response&)>;
-                }) {
-    return false;
-  } else {
-    return true;
-  }
-}
-
-template <class Class, class Base>
-constexpr bool overrides_on_request_async() {
-  if constexpr (!requires { &Base::on_request_async; }) {
-    return false;
-  } else if constexpr (requires {
-                         requires std::is_same_v<decltype(&Class::on_request_async),
-                                                 decltype(&Base::on_request_async)>;
-                       }) {
-    return false;
-  } else {
-    return true;
-  }
-}
-
-template <class Class, class Base>
-constexpr bool overrides_self_check() {
-  if constexpr (requires {
-                  requires std::is_same_v<decltype(&Class::self_check), void (Base::*)(Worker&)>;
-                }) {
-    return false;
-  } else {
-    return true;
-  }
-}
 
 // Base is appserver::Plugin, or a stand-in with the same hooks.
 template <class Class, class Base>
@@ -84,6 +45,7 @@ class Adapter {
   static Class& plugin_of(void* self) noexcept { return instance(self).plugin; }
 
  private:
+  static_assert(check_hooks<Class, Base>());
   static constexpr bool kAsync = overrides_on_request_async<Class, Base>();
   static constexpr bool kHttp = kAsync || overrides_on_request<Class, Base>();
   static_assert(!(kAsync && overrides_on_request<Class, Base>()),

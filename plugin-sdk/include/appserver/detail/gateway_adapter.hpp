@@ -8,14 +8,12 @@
 #include <appserver/detail/boundary.hpp>
 #include <appserver/detail/overrides.hpp>
 #include <appserver/detail/text.hpp>
-#include <appserver/gateway.hpp>
+#include <appserver/gateway_client.hpp>
 #include <appserver/request.hpp>
 #include <cstdint>
 #include <string_view>
 
 namespace appserver::detail {
-
-APPSERVER_DETAIL_OVERRIDES(overrides_on_client_message, on_client_message)
 
 // Instance is what Adapter makes: host, raw_worker, worker, hooks.
 template <class Class, class Base, class Instance>

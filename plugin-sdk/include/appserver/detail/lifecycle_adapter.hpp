@@ -13,9 +13,6 @@
 
 namespace appserver::detail {
 
-APPSERVER_DETAIL_OVERRIDES(overrides_on_save_state, on_save_state)
-APPSERVER_DETAIL_OVERRIDES(overrides_on_worker_drain, on_worker_drain)
-
 // Instance is what Adapter makes: host, raw_worker, worker, hooks, saved_state.
 template <class Class, class Base, class Instance>
 class LifecycleAdapter {

@@ -17,11 +17,6 @@
 
 namespace appserver::detail {
 
-APPSERVER_DETAIL_OVERRIDES(overrides_on_message, on_message)
-APPSERVER_DETAIL_OVERRIDES(overrides_on_handover, on_handover)
-APPSERVER_DETAIL_OVERRIDES(overrides_on_adopt, on_adopt)
-APPSERVER_DETAIL_OVERRIDES(overrides_measure, measure)
-
 // Instance is what Adapter makes: host, raw_worker, hooks, stream, handover_state, upgrade.
 template <class Class, class Base, class Instance>
 class StreamAdapter {

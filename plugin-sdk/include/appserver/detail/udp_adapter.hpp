@@ -6,27 +6,12 @@
 
 #include <appserver/datagram.hpp>
 #include <appserver/detail/boundary.hpp>
+#include <appserver/detail/overrides.hpp>
 #include <appserver/detail/text.hpp>
 #include <cstdint>
 #include <string_view>
-#include <type_traits>
 
 namespace appserver::detail {
-
-// Whether Class, or a class between it and Base, overrides the hook; as in stream_adapter.hpp.
-template <class Class, class Base>
-constexpr bool overrides_on_datagram() {
-  if constexpr (!requires { &Base::on_datagram; }) {
-    return false;
-  } else if constexpr (requires {
-                         requires std::is_same_v<decltype(&Class::on_datagram),
-                                                 decltype(&Base::on_datagram)>;
-                       }) {
-    return false;
-  } else {
-    return true;
-  }
-}
 
 // Instance is what Adapter makes: host, raw_worker, hooks, udp.
 template <class Class, class Base, class Instance>

@@ -29,6 +29,7 @@ namespace appserver::testing {
 using std::chrono::milliseconds;
 
 class SharedBus;
+class SharedGateway;
 
 // The worker that a plugin is to find, and its limits.
 struct Options {
@@ -39,8 +40,9 @@ struct Options {
   std::string build = std::string(64, '0');
   std::size_t max_message = std::size_t{1} << 20;
   std::size_t send_buffer = std::size_t{1} << 20;
-  std::optional<SavedState> predecessor = {};  // what one has left (Harness::save_state)
-  std::shared_ptr<SharedBus> bus = {};         // with other workers; without one it has its own
+  std::optional<SavedState> predecessor = {};   // what one has left (Harness::save_state)
+  std::shared_ptr<SharedBus> bus = {};          // with other workers; without one it has its own
+  std::shared_ptr<SharedGateway> gateway = {};  // alike: the gateway that it is behind
 };
 
 class Core;

@@ -9,6 +9,7 @@
 #include <appserver/detail/testing/connect_host.hpp>
 #include <appserver/detail/testing/core.hpp>
 #include <appserver/detail/testing/fd_host.hpp>
+#include <appserver/detail/testing/gateway_host.hpp>
 #include <appserver/detail/testing/http_host.hpp>
 #include <appserver/detail/testing/lifecycle_host.hpp>
 #include <appserver/detail/testing/stream_host.hpp>
@@ -41,8 +42,8 @@ class ExtensionList {
   std::tuple<Each...> all_;
 };
 
-using Extensions = ExtensionList<BusHost, ClientHost, ConnectHost, FdHost, HttpHost, LifecycleHost,
-                                 StreamHost, UdpHost>;
+using Extensions = ExtensionList<BusHost, ClientHost, ConnectHost, FdHost, GatewayHost, HttpHost,
+                                 LifecycleHost, StreamHost, UdpHost>;
 
 // A worker's host, all of it.
 class Host : public Core {

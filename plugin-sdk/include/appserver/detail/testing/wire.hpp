@@ -12,6 +12,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace appserver::testing {
 
@@ -52,6 +53,18 @@ struct Wire {
   std::string refusal = {};
 };
 
+// The next message; over tcp:// all bytes. Nullopt: there is none.
+inline std::optional<std::string> take_received(Wire& wire) {
+  if (wire.received.empty()) return std::nullopt;
+  std::string next = std::move(wire.received.front().bytes);
+  wire.received.pop_front();
+  while (wire.protocol == Protocol::kTcp && !wire.received.empty()) {
+    next += wire.received.front().bytes;
+    wire.received.pop_front();
+  }
+  return next;
+}
+
 inline bool is_utf8(std::string_view text) noexcept {
   while (!text.empty()) {
     const std::size_t length = detail::utf8_length(text);
@@ -64,6 +77,12 @@ inline bool is_utf8(std::string_view text) noexcept {
 inline const char* protocol_name(Protocol protocol) noexcept {
   constexpr const char* kNames[] = {"websocket", "text", "frame", "tcp"};
   return kNames[static_cast<std::size_t>(protocol)];
+}
+
+inline std::string scheme_of(Protocol protocol, bool is_tls) {
+  if (protocol == Protocol::kWebSocket) return is_tls ? "wss" : "ws";
+  if (protocol == Protocol::kTcp) return is_tls ? "tls" : "tcp";
+  return protocol_name(protocol) + std::string(is_tls ? "+tls" : "");
 }
 
 // Whether abi/stream.h lets such bytes be one message.
