@@ -161,8 +161,7 @@ void StreamConnection::start_closing(std::uint16_t code, std::string_view reason
 
 // Nothing of the client's waits to be answered.
 bool StreamConnection::may_close_now() {
-  if (!websocket_ || !politely_ || is_ending() || server_.now() < close_at_)
-    return false;
+  if (!websocket_ || !politely_ || is_ending() || server_.now() < close_at_) return false;
   const bool under_way = seen_ > 0 || !at_boundary() || has_unsent();
   return !under_way && (paused_ || (input_.empty() && !has_unread_input()));
 }
