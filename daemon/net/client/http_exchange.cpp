@@ -273,7 +273,7 @@ Work<Answer> exchange(Transport& transport, std::string_view head, std::string_v
   // Not that it was closed here.
   const std::string unsent_why = sending->why();
   if (!sending->sent_all()) {
-    transport.close();
+    transport.abandon();
     co_await sending->end();
   }
   if (failed) std::rethrow_exception(failed);

@@ -274,6 +274,13 @@ void Transport::close() {
   socket_.close(ignored);
 }
 
+void Transport::abandon() {
+  if (closed_) return;
+  error_code not_tcp;
+  socket_.set_option(boost::asio::socket_base::linger(true, 0), not_tcp);
+  close();
+}
+
 Transport::Released Transport::release() {
   stop_watching();
   closed_ = true;

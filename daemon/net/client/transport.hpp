@@ -62,6 +62,8 @@ class Transport final {
 
   // Ends what waits.
   void close();
+  // The same by a reset: what a peer has not read is not kept for it.
+  void abandon();
   // The connected socket, non-blocking, and the TLS on it, null without; for use elsewhere.
   struct Released {
     os::Fd socket;

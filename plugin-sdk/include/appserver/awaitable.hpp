@@ -104,7 +104,7 @@ class [[nodiscard]] CallAwaiter : public Awaitable {
     if (!call_) return;
     const bool waited = call_->waits();
     call_->scope = nullptr;
-    if constexpr (requires(Handle& handle) { handle.cancel(); }) {
+    if constexpr (requires { handle_->cancel(); }) {
       if (waited && handle_) handle_->cancel();
     }
   }

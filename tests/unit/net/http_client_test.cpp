@@ -187,15 +187,17 @@ TEST_CASE("an answer that does not come whole in time is a timeout, and the conn
 }
 
 TEST_CASE("a server that answers a large upload before its end gives that answer") {
+  bool server_saw_the_end = false;
   const std::string refusal =
       "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig";
   const Uploaded uploaded = upload_to([&](Accepted client) {
     client.head();
     client.send("HTTP/1.1 100 Continue\r\n\r\n");
     client.send(refusal);
-    client.wait_for_end_unread();
+    server_saw_the_end = client.wait_for_end_unread();
   });
   CHECK(uploaded.answer == "413 big");
+  CHECK(server_saw_the_end);
   CHECK(uploaded.idle_connections == 0);
 }
 

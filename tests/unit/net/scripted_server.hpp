@@ -99,10 +99,10 @@ class Accepted final {
     return true;
   }
 
-  // The same without reading what it sends.
-  void wait_for_end_unread() {
+  // The same without reading what it sends. False: the peer does not end it.
+  bool wait_for_end_unread() {
     pollfd end{socket_.get(), POLLRDHUP, 0};
-    ::poll(&end, 1, 20'000);
+    return ::poll(&end, 1, 20'000) == 1;
   }
   // Until the peer ends it.
   void wait_for_end() {
