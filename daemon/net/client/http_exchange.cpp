@@ -26,10 +26,10 @@ using boost::system::error_code;
 // Beast's string_body makes room for as much as a head announces.
 struct Body {
   using value_type = std::string;
-  class reader {  // Beast's name
+  class reader {  // NOLINT(readability-identifier-naming): Beast's name
    public:
-    template <bool is_request, class Fields>
-    reader(http::header<is_request, Fields>&, value_type& body) : body_(body) {}
+    template <bool IsRequest, class Fields>
+    reader(http::header<IsRequest, Fields>&, value_type& body) : body_(body) {}
     void init(const boost::optional<std::uint64_t>&, error_code& error) { error = {}; }
     template <class Buffers>
     std::size_t put(const Buffers& buffers, error_code& error) {
