@@ -5,6 +5,7 @@
 #include <appserver/abi/bus.h>
 
 #include <appserver/detail/boundary.hpp>
+#include <appserver/detail/handle.hpp>
 #include <appserver/detail/text.hpp>
 #include <appserver/outcome.hpp>
 #include <chrono>
@@ -232,31 +233,12 @@ class BusSet {
 
 // A subscription, from Bus::subscribe. It ends when this handle goes: keep it. Loop thread only,
 // the destructor too. May outlive the plugin, then it is inert.
-class [[nodiscard]] Subscription {
+class [[nodiscard]] Subscription : detail::Handle<detail::SubscriptionState> {
  public:
-  Subscription() = default;
-  explicit Subscription(std::shared_ptr<detail::SubscriptionState> state) noexcept
-      : state_(std::move(state)) {}
-  Subscription(Subscription&&) noexcept = default;
-  Subscription& operator=(Subscription&& other) noexcept {
-    if (this != &other) {
-      cancel();
-      state_ = std::move(other.state_);
-    }
-    return *this;
-  }
-  ~Subscription() { cancel(); }
-
-  bool active() const noexcept { return state_ && state_->set != nullptr; }
-
+  using Handle::active;
+  using Handle::Handle;
   // After this the function is not called again. May be called by the function itself.
-  void cancel() noexcept {
-    const auto state = std::move(state_);
-    if (state && state->set != nullptr) state->set->cancel(*state);
-  }
-
- private:
-  std::shared_ptr<detail::SubscriptionState> state_;
+  using Handle::cancel;
 };
 
 // From Worker::bus. Topics and keys have 1 to 255 bytes, messages and values at most 64 KiB. [loop]

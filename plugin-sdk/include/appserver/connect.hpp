@@ -11,6 +11,7 @@
 #include <appserver/client_error.hpp>
 #include <appserver/connection.hpp>
 #include <appserver/detail/boundary.hpp>
+#include <appserver/detail/handle.hpp>
 #include <appserver/detail/text.hpp>
 #include <appserver/http_client.hpp>
 #include <chrono>
@@ -102,9 +103,8 @@ class Outbounds {
                                        ConnectHandlers handlers) {
     if (!handlers.on_message) throw std::invalid_argument("Worker::connect: no on_message");
     find_tables();
-    auto state = std::make_shared<OutboundState>(
-        OutboundState{this, running_.size(), 0, std::move(handlers)});
-    running_.push_back(state);
+    auto state = std::make_shared<OutboundState>(OutboundState{this, 0, 0, std::move(handlers)});
+    running_.add(state);
     std::vector<appserver_header> headers;
     for (const HttpField& field : options.headers)
       headers.push_back({str(field.name), str(field.value)});
@@ -125,7 +125,7 @@ class Outbounds {
     const std::int32_t result =
         connects_->start(worker_, str(url), &raw, &kEvents, state.get(), &state->id);
     if (result == APPSERVER_OK) return state;
-    remove(*state);
+    running_.remove(*state);
     if (result == APPSERVER_LIMIT)
       throw LimitError("Worker::connect: the worker has reached its bound of connections");
     throw std::runtime_error(result == APPSERVER_GONE
@@ -138,12 +138,12 @@ class Outbounds {
     // Whoever cancels may be using it.
     if (state.open) state.context = state.open.release_context();
     connects_->cancel(worker_, state.id);
-    remove(state);
+    running_.remove(state);
   }
 
   // Ends all, also those that are begun by what is destroyed by it.
   void clear() noexcept {
-    while (!running_.empty()) cancel(*std::shared_ptr<OutboundState>(running_.back()));
+    while (!running_.empty()) cancel(*running_.last());
   }
 
  private:
@@ -170,7 +170,7 @@ class Outbounds {
   // A handler may end its own state.
   static std::shared_ptr<OutboundState> keep(void* argument) noexcept {
     auto* const state = static_cast<OutboundState*>(argument);
-    return state->set->running_[state->index];
+    return state->set->running_.keep(*state);
   }
   Connection connection_of(appserver_connection id) const noexcept {
     return {stream_, worker_, id};
@@ -218,7 +218,7 @@ class Outbounds {
     Outbounds& set = *at->set;
     const Connection connection = set.connection_of(id);
     at->open = {};
-    if (end->again_ms == APPSERVER_CONNECT_NO_MORE) set.remove(*at);
+    if (end->again_ms == APPSERVER_CONNECT_NO_MORE) set.running_.remove(*at);
     if (at->handlers.on_close) {
       set.logged("on_close", [&] {
         Disconnected told{{static_cast<CloseReason>(end->reason), view(end->text),
@@ -245,22 +245,12 @@ class Outbounds {
                         std::uint64_t again_ms) noexcept {
     const auto at = keep(argument);
     Outbounds& set = *at->set;
-    if (again_ms == APPSERVER_CONNECT_NO_MORE) set.remove(*at);
+    if (again_ms == APPSERVER_CONNECT_NO_MORE) set.running_.remove(*at);
     if (!at->handlers.on_failed) return;
     set.logged("on_failed", [&] {
       at->handlers.on_failed(
           {view(why), client_error(failure, std::string(view(why))), again(again_ms)});
     });
-  }
-
-  void remove(OutboundState& state) noexcept {
-    const std::shared_ptr<OutboundState> ended = std::move(running_[state.index]);
-    if (state.index + 1 != running_.size()) {
-      running_.back()->index = state.index;
-      running_[state.index] = std::move(running_.back());
-    }
-    running_.pop_back();
-    ended->set = nullptr;
   }
 
   static constexpr appserver_connect_events kEvents{sizeof(appserver_connect_events),
@@ -276,7 +266,7 @@ class Outbounds {
   appserver_worker* worker_;
   const appserver_connect_host* connects_ = nullptr;
   const appserver_stream_host* stream_ = nullptr;
-  std::vector<std::shared_ptr<OutboundState>> running_;
+  Running<OutboundState> running_;
 };
 
 }  // namespace detail
@@ -284,38 +274,19 @@ class Outbounds {
 // From Worker::connect(): all attempts and connections of one call. They end when this handle goes,
 // unless detached: keep it, or `connect(...).detach()`. Loop thread only, the destructor too. May
 // outlive the plugin, then it is inert.
-class [[nodiscard]] Outbound {
+class [[nodiscard]] Outbound : detail::Handle<detail::OutboundState> {
  public:
-  Outbound() = default;
-  explicit Outbound(std::shared_ptr<detail::OutboundState> state) noexcept
-      : state_(std::move(state)) {}
-  Outbound(Outbound&&) noexcept = default;
-  Outbound& operator=(Outbound&& other) noexcept {
-    if (this != &other) {
-      cancel();
-      state_ = std::move(other.state_);
-    }
-    return *this;
-  }
-  ~Outbound() { cancel(); }
-
+  using Handle::Handle;
   // Whether it is open, or will be tried (again).
-  bool active() const noexcept { return state_ && state_->set != nullptr; }
+  using Handle::active;
   // None while it is not open.
-  Connection connection() const noexcept { return active() ? state_->open : Connection(); }
+  Connection connection() const noexcept { return active() ? state().open : Connection(); }
 
   // After this no handler is called, but all are destroyed; an open connection is closed behind
   // what waits to be sent. May be called by its own handlers.
-  void cancel() noexcept {
-    const auto state = std::move(state_);
-    if (state && state->set != nullptr) state->set->cancel(*state);
-  }
-
+  using Handle::cancel;
   // It goes on without a handle.
-  void detach() noexcept { state_.reset(); }
-
- private:
-  std::shared_ptr<detail::OutboundState> state_;
+  using Handle::detach;
 };
 
 }  // namespace appserver

@@ -5,6 +5,7 @@
 #include <appserver/abi/fd.h>
 
 #include <appserver/detail/boundary.hpp>
+#include <appserver/detail/handle.hpp>
 #include <cstdint>
 #include <memory>
 #include <stdexcept>
@@ -146,38 +147,20 @@ class FdWatches {
 // A watched descriptor, from Worker::watch. The watch ends when this handle goes: keep it, and
 // destroy it before the descriptor is closed. Loop thread only, the destructor too. May outlive the
 // plugin, then it is inert.
-class [[nodiscard]] FdWatch {
+class [[nodiscard]] FdWatch : detail::Handle<detail::FdWatchState> {
  public:
-  FdWatch() = default;
-  explicit FdWatch(std::shared_ptr<detail::FdWatchState> state) noexcept
-      : state_(std::move(state)) {}
-  FdWatch(FdWatch&&) noexcept = default;
-  FdWatch& operator=(FdWatch&& other) noexcept {
-    if (this != &other) {
-      cancel();
-      state_ = std::move(other.state_);
-    }
-    return *this;
-  }
-  ~FdWatch() { cancel(); }
-
-  bool active() const noexcept { return state_ && state_->set != nullptr; }
+  using Handle::active;
+  using Handle::Handle;
 
   // From now on waits for these events; for none until they are changed again if they are kNone.
   // May be called by the watch's own function. Does nothing once the watch has ended. Throws
   // std::invalid_argument if the descriptor was closed.
   void change(FdEvents events) {
-    if (active()) state_->set->change(*state_, events);
+    if (active()) state().set->change(state(), events);
   }
 
   // After this the function is not called again. May be called by the watch's own function.
-  void cancel() noexcept {
-    const auto state = std::move(state_);
-    if (state && state->set != nullptr) state->set->cancel(*state);
-  }
-
- private:
-  std::shared_ptr<detail::FdWatchState> state_;
+  using Handle::cancel;
 };
 
 }  // namespace appserver

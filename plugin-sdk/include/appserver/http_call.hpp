@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <appserver/client_error.hpp>
 #include <appserver/detail/boundary.hpp>
+#include <appserver/detail/handle.hpp>
 #include <appserver/detail/text.hpp>
 #include <appserver/outcome.hpp>
 #include <chrono>
@@ -121,8 +122,8 @@ class CallSet {
     const bool in_pieces = answer == Answer::in_pieces;
     if (in_pieces && !APPSERVER_HAS(appserver_client_host, &client, http_resume))
       throw std::runtime_error("the host has no answers in pieces (http_stream)");
-    auto state = std::make_shared<CallState>(CallState{this, running_.size(), 0, std::move(done)});
-    running_.push_back(state);
+    auto state = std::make_shared<CallState>(CallState{this, 0, 0, std::move(done)});
+    running_.add(state);
     std::vector<appserver_header> headers;
     headers.reserve(request.headers.size());
     for (const HttpField& field : request.headers)
@@ -146,7 +147,7 @@ class CallSet {
         in_pieces ? client.http_stream(worker_, &raw, &kStream, state.get(), &state->id)
                   : client.http_start(worker_, &raw, &finished, state.get(), &state->id);
     if (result == APPSERVER_OK) return state;
-    remove(*state);
+    running_.remove(*state);
     throw std::runtime_error(result == APPSERVER_GONE
                                  ? "an HTTP call was begun while the worker ends"
                                  : "an HTTP call was begun elsewhere than on the loop");
@@ -155,7 +156,7 @@ class CallSet {
   // May destroy the function, unless it is the one running.
   void cancel(CallState& state) noexcept {
     client_->http_cancel(worker_, state.id);
-    remove(state);
+    running_.remove(state);
   }
 
   void pause(const CallState& state, bool paused) noexcept {
@@ -165,7 +166,7 @@ class CallSet {
 
   // Ends all, also those that are begun by what is destroyed by it.
   void clear() noexcept {
-    while (!running_.empty()) cancel(*std::shared_ptr<CallState>(running_.back()));
+    while (!running_.empty()) cancel(*running_.last());
   }
 
  private:
@@ -206,7 +207,7 @@ class CallSet {
   template <class Run>
   static void run_guarded(void* argument, Run&& run) noexcept {
     auto* const state = static_cast<CallState*>(argument);
-    const std::shared_ptr<CallState> keep = state->set->running_[state->index];
+    const std::shared_ptr<CallState> keep = state->set->running_.keep(*state);
     try {
       run(*keep->done);
     } catch (...) {
@@ -227,8 +228,8 @@ class CallSet {
     auto* const state = static_cast<CallState*>(argument);
     CallSet& set = *state->set;
     // The function may drop its own handle.
-    const std::shared_ptr<CallState> keep = set.running_[state->index];
-    set.remove(*keep);
+    const std::shared_ptr<CallState> keep = set.running_.keep(*state);
+    set.running_.remove(*keep);
     try {
       keep->done->run(outcome_of_raw(*raw));
     } catch (...) {
@@ -236,20 +237,10 @@ class CallSet {
     }
   }
 
-  void remove(CallState& state) noexcept {
-    const std::shared_ptr<CallState> ended = std::move(running_[state.index]);
-    if (state.index + 1 != running_.size()) {
-      running_.back()->index = state.index;
-      running_[state.index] = std::move(running_.back());
-    }
-    running_.pop_back();
-    ended->set = nullptr;
-  }
-
   const appserver_host* host_;
   appserver_worker* worker_;
   const appserver_client_host* client_ = nullptr;
-  std::vector<std::shared_ptr<CallState>> running_;
+  Running<CallState> running_;
 };
 
 }  // namespace detail
@@ -257,42 +248,24 @@ class CallSet {
 // A call that is under way. It is cancelled when this handle goes, unless detached: keep it, or
 // `http().get(...).detach()`. Loop thread only, the destructor too. May outlive the plugin, then it
 // is inert.
-class [[nodiscard]] HttpCall {
+class [[nodiscard]] HttpCall : detail::Handle<detail::CallState> {
  public:
-  HttpCall() = default;
-  explicit HttpCall(std::shared_ptr<detail::CallState> state) noexcept : state_(std::move(state)) {}
-  HttpCall(HttpCall&&) noexcept = default;
-  HttpCall& operator=(HttpCall&& other) noexcept {
-    if (this != &other) {
-      cancel();
-      state_ = std::move(other.state_);
-    }
-    return *this;
-  }
-  ~HttpCall() { cancel(); }
-
+  using Handle::Handle;
   // Whether the function is still to be called.
-  bool active() const noexcept { return state_ && state_->set != nullptr; }
-
+  using Handle::active;
   // After this the function is not called, but destroyed. What was sent is sent.
-  void cancel() noexcept {
-    const auto state = std::move(state_);
-    if (state && state->set != nullptr) state->set->cancel(*state);
-  }
+  using Handle::cancel;
 
   // Of an answer in pieces: none comes until resume(); what the server sends waits at its side.
   void pause() noexcept {
-    if (active()) state_->set->pause(*state_, true);
+    if (active()) state().set->pause(state(), true);
   }
   void resume() noexcept {
-    if (active()) state_->set->pause(*state_, false);
+    if (active()) state().set->pause(state(), false);
   }
 
   // The call goes on without a handle.
-  void detach() noexcept { state_.reset(); }
-
- private:
-  std::shared_ptr<detail::CallState> state_;
+  using Handle::detach;
 };
 
 }  // namespace appserver

@@ -4,13 +4,13 @@
 #include <appserver/abi.h>
 
 #include <appserver/detail/boundary.hpp>
+#include <appserver/detail/handle.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <stdexcept>
 #include <utility>
-#include <vector>
 
 namespace appserver {
 namespace detail {
@@ -52,12 +52,12 @@ class TimerSet {
 
   std::shared_ptr<TimerState> start(std::uint64_t delay_ms, std::uint64_t every_ms,
                                     std::unique_ptr<Callable> task) {
-    auto state = std::make_shared<TimerState>(
-        TimerState{this, running_.size(), 0, every_ms != 0, std::move(task)});
-    running_.push_back(state);
+    auto state =
+        std::make_shared<TimerState>(TimerState{this, 0, 0, every_ms != 0, std::move(task)});
+    running_.add(state);
     state->id = host_->timer_start(worker_, delay_ms, every_ms, &fire, state.get());
     if (state->id != 0) return state;
-    remove(*state);
+    running_.remove(*state);
     throw std::runtime_error("timer: the worker has reached its bound of running timers");
   }
 
@@ -72,12 +72,12 @@ class TimerSet {
   // May destroy the task, unless it is the one running.
   void cancel(TimerState& state) noexcept {
     host_->timer_cancel(worker_, state.id);
-    remove(state);
+    running_.remove(state);
   }
 
   // Ends all. A task that is destroyed by this may start another timer: it is ended too.
   void clear() noexcept {
-    while (!running_.empty()) cancel(*std::shared_ptr<TimerState>(running_.back()));
+    while (!running_.empty()) cancel(*running_.last());
   }
 
  private:
@@ -85,11 +85,11 @@ class TimerSet {
     auto* const state = static_cast<TimerState*>(argument);
     TimerSet& set = *state->set;
     // The task may cancel its own timer.
-    const std::shared_ptr<TimerState> keep = set.running_[state->index];
+    const std::shared_ptr<TimerState> keep = set.running_.keep(*state);
     if (keep->schedule) {
       if (!set.goes_on(*keep)) return;
     } else if (!keep->repeats) {
-      set.remove(*keep);
+      set.running_.remove(*keep);
     }
     try {
       keep->task->run();
@@ -108,24 +108,14 @@ class TimerSet {
       if (state.id == 0) throw std::runtime_error("the worker has reached its bound of timers");
     } catch (...) {
       log_exception(host_, worker_, "cron: the timer ends");
-      remove(state);
+      running_.remove(state);
     }
     return due;
   }
 
-  void remove(TimerState& state) noexcept {
-    const std::shared_ptr<TimerState> ended = std::move(running_[state.index]);
-    if (state.index + 1 != running_.size()) {
-      running_.back()->index = state.index;
-      running_[state.index] = std::move(running_.back());
-    }
-    running_.pop_back();
-    ended->set = nullptr;
-  }
-
   const appserver_host* host_;
   appserver_worker* worker_;
-  std::vector<std::shared_ptr<TimerState>> running_;
+  Running<TimerState> running_;
 };
 
 }  // namespace detail
@@ -133,33 +123,14 @@ class TimerSet {
 // A running timer, from Worker::after, every or cron. It is cancelled when this handle goes,
 // unless detached: keep it in the plugin, or `worker.after(...).detach()`. Loop thread only, the
 // destructor too. May outlive the plugin, then it is inert.
-class [[nodiscard]] Timer {
+class [[nodiscard]] Timer : detail::Handle<detail::TimerState> {
  public:
-  Timer() = default;
-  explicit Timer(std::shared_ptr<detail::TimerState> state) noexcept : state_(std::move(state)) {}
-  Timer(Timer&&) noexcept = default;
-  Timer& operator=(Timer&& other) noexcept {
-    if (this != &other) {
-      cancel();
-      state_ = std::move(other.state_);
-    }
-    return *this;
-  }
-  ~Timer() { cancel(); }
-
-  bool active() const noexcept { return state_ && state_->set != nullptr; }
-
+  using Handle::active;
+  using Handle::Handle;
   // After this the function is not called again. May be called by the timer's own function.
-  void cancel() noexcept {
-    const auto state = std::move(state_);
-    if (state && state->set != nullptr) state->set->cancel(*state);
-  }
-
+  using Handle::cancel;
   // The timer runs on without a handle; a repeating one as long as the worker.
-  void detach() noexcept { state_.reset(); }
-
- private:
-  std::shared_ptr<detail::TimerState> state_;
+  using Handle::detach;
 };
 
 }  // namespace appserver
