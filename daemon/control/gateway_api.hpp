@@ -26,6 +26,8 @@ namespace appserver::control {
 // Of the request's whole body, and of a message in it once it is decoded.
 inline constexpr std::size_t kMaxGatewayRequest = std::size_t{2} << 20;
 inline constexpr std::size_t kMaxGatewayMessage = std::size_t{1} << 20;
+// Of a request as to_json() gives it, which may be somewhat longer than it came.
+inline constexpr std::size_t kMaxGatewayAsk = 2 * kMaxGatewayRequest;
 inline constexpr std::size_t kMaxGatewaySession = std::size_t{64} << 10;
 inline constexpr std::size_t kMaxGatewayName = 255;
 // Clients, uids or groups of one request.
