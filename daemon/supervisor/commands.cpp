@@ -192,7 +192,7 @@ void Supervisor::gateway(control::GatewayRequest request, control::Peer peer, Ga
   const auto workers = links_.workers_of(request.gateway);
   std::set<std::uint32_t> slots;
   for (const auto& worker : workers) slots.insert(worker->slot());
-  asks_.ask(request, workers, slots.size() < group->release()->config.count, std::move(done));
+  asks_.ask(request, peer, workers, slots.size() < group->release()->config.count, std::move(done));
 }
 
 // Who may send may do nothing else.

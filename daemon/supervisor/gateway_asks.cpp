@@ -12,10 +12,10 @@
 
 namespace appserver::supervisor {
 
-void GatewayAsks::ask(const control::GatewayRequest& request,
+void GatewayAsks::ask(const control::GatewayRequest& request, const control::Peer& peer,
                       const std::vector<std::shared_ptr<WorkerProcess>>& workers, bool partial,
                       control::Commands::GatewayDone done) {
-  if (questions_.is_full()) {
+  if (questions_.is_full(peer.may_operate)) {
     throw control::Rejection(503, {"too many wait for an answer of a gateway",
                                    "try again in a moment; a worker of it may stand still: see "
                                    "`appserverctl status`"});

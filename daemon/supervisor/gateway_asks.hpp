@@ -22,7 +22,7 @@ class GatewayAsks final {
 
   // Asks these, which live. `partial`: others that should be there are not. `done` is called once,
   // at the latest after the request's timeout. Throws control::Rejection where too many wait.
-  void ask(const control::GatewayRequest& request,
+  void ask(const control::GatewayRequest& request, const control::Peer& peer,
            const std::vector<std::shared_ptr<WorkerProcess>>& workers, bool partial,
            control::Commands::GatewayDone done);
   // What a worker answers. Its descriptors stay the caller's.

@@ -23,11 +23,15 @@ class GatewayQuestions final {
 
   // That wait for answers at a time.
   static constexpr std::size_t kMost = 64;
+  // Of these; who may only push never takes the last ones.
+  static constexpr std::size_t kForOperators = 16;
   // That one worker has not answered, those that were given up too: a worker that somebody has
   // stopped must not be given more than its channel holds.
   static constexpr std::size_t kMostOwed = 64;
 
-  bool is_full() const { return questions_.size() >= kMost; }
+  bool is_full(bool may_operate) const {
+    return questions_.size() + (may_operate ? 0 : kForOperators) >= kMost;
+  }
   // Whether it may be asked one more.
   bool may_ask(Worker worker) const;
 

@@ -150,12 +150,14 @@ TEST_CASE("questions that wait are bounded, and those that one worker owes") {
     return questions.add(kCount, std::move(workers), false, Time(5s), [](const GatewayReply&) {});
   };
   for (std::size_t i = 0; i < GatewayQuestions::kMost; ++i) {
-    CHECK_FALSE(questions.is_full());
+    CHECK_FALSE(questions.is_full(true));
+    CHECK(questions.is_full(false) ==
+          (i >= GatewayQuestions::kMost - GatewayQuestions::kForOperators));
     numbers.push_back(ask({&kFirst}));
   }
-  CHECK(questions.is_full());
+  CHECK(questions.is_full(true));
   questions.expire(Time(5s));
-  CHECK_FALSE(questions.is_full());
+  CHECK_FALSE(questions.is_full(true));
   // Those that were given up still lie in its channel.
   CHECK_FALSE(questions.may_ask(&kFirst));
   CHECK(questions.may_ask(&kSecond));
@@ -165,7 +167,7 @@ TEST_CASE("questions that wait are bounded, and those that one worker owes") {
   CHECK_FALSE(questions.may_ask(&kFirst));
   questions.gone(&kFirst);
   CHECK(questions.may_ask(&kFirst));
-  CHECK_FALSE(questions.is_full());
+  CHECK_FALSE(questions.is_full(true));
 }
 
 TEST_CASE("who is answered may ask anew within the answer") {
