@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 #include <string>
 
+#include "control/api.hpp"
 #include "gateway_harness.hpp"
 
 using namespace appserver;
