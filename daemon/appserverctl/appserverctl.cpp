@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
                         .environment = environment,
                         .terminal = is_terminal(STDOUT_FILENO, environment),
                         .columns = columns_of(STDOUT_FILENO, environment),
-                        .farewell = catch_signals};
+                        .farewell = catch_signals,
+                        .in = &std::cin};
   return run(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc), console);
 }

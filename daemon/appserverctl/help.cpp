@@ -20,6 +20,12 @@ constexpr const char* kHelp = R"(appserverctl [OPTIONS] VERB
   drain GROUP/SLOT     a fresh worker takes the slot over, and the one that is there ends
   crashes              the workers that ended without having been told to
   crashes show [N]     all that is known of one of them, or of the last
+  gateway send TEXT    a message to clients of a gateway; TEXT -: what comes on standard input
+  gateway close [REASON] | destroy | bind-uid UID | unbind-uid | join-group NAME |
+          leave-group NAME | ungroup NAME | set-session TEXT
+                       what business code can do with them
+  gateway count | clients | session | uids | groups
+                       asks of them
   stop                 ends the daemon and returns when it is gone
   check FILE           says everything that is wrong with a configuration, or with a plugin (.so)
   version              of this program and of the daemon
@@ -40,6 +46,15 @@ Options
                        reload: goes back unless `reload confirm` comes within this time
   --to N               rollback: to this release
   --fast               stop: do not wait for requests in flight
+  --gateway NAME       gateway: the group that holds the clients
+  --all                gateway: all clients of it; what asks is about all where nobody is named
+  --client ID, --uid UID, --group NAME
+                       gateway: these clients, by one of the three; may be repeated
+  --except ID          gateway send: not to this client; may be repeated
+  --binary             gateway send: bytes, not a text
+  --code N             gateway close: for WebSockets, 1000 or 4000 to 4999
+  --sessions           gateway clients: with their sessions
+  --expected N         gateway set-session: only if the session has this version
 
 While a rollout is followed, Ctrl-C leaves it to the daemon, where it goes on.
 Without --socket and --config: $APPSERVER_SOCKET, else run/appserverd.sock if there is one, else

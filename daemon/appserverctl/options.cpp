@@ -11,6 +11,7 @@
 
 #include "config/suggest.hpp"
 #include "config/values.hpp"
+#include "control/gateway_api.hpp"
 #include "control/requests.hpp"
 
 namespace appserver::appserverctl {
@@ -21,8 +22,10 @@ namespace {
 
 constexpr std::size_t kAny = std::numeric_limits<std::size_t>::max();
 constexpr std::int64_t kMaxNumber = 999'999'999;
+constexpr std::int64_t kMaxVersion = std::numeric_limits<std::int64_t>::max();
 // What nearly every verb takes is not worth a list of them all.
 constexpr std::size_t kMostTakers = 4;
+constexpr std::string_view kGateway = "gateway ";
 
 struct VerbRule {
   std::string_view name;
@@ -48,29 +51,52 @@ constexpr std::array kVerbs{
     VerbRule{"drain", 1, 1, "GROUP/SLOT", " json timeout "},
     VerbRule{"crashes", 0, 0, "[show [N]]", " json timeout "},
     VerbRule{"crashes show", 0, 1, "[N]", " json timeout "},
+    VerbRule{"gateway send", 1, 1, "TEXT",
+             " json timeout gateway all client uid group except binary "},
+    VerbRule{"gateway close", 0, 1, "[REASON]", " json timeout gateway all client uid group code "},
+    VerbRule{"gateway destroy", 0, 0, "", " json timeout gateway all client uid group "},
+    VerbRule{"gateway bind-uid", 1, 1, "UID", " json timeout gateway all client uid group "},
+    VerbRule{"gateway unbind-uid", 0, 0, "", " json timeout gateway all client uid group "},
+    VerbRule{"gateway join-group", 1, 1, "NAME", " json timeout gateway all client uid group "},
+    VerbRule{"gateway leave-group", 1, 1, "NAME", " json timeout gateway all client uid group "},
+    VerbRule{"gateway ungroup", 1, 1, "NAME", " json timeout gateway "},
+    VerbRule{"gateway set-session", 1, 1, "TEXT", " json timeout gateway client expected "},
+    VerbRule{"gateway session", 0, 0, "", " json timeout gateway all client uid group "},
+    VerbRule{"gateway clients", 0, 0, "", " json timeout gateway all client uid group sessions "},
+    VerbRule{"gateway count", 0, 0, "", " json timeout gateway all client uid group "},
+    VerbRule{"gateway uids", 0, 0, "", " json timeout gateway all client uid group "},
+    VerbRule{"gateway groups", 0, 0, "", " json timeout gateway all client uid group "},
     VerbRule{"stop", 0, 0, "", " timeout fast "},
     VerbRule{"check", 1, 1, "FILE", " "},
     VerbRule{"version", 0, 0, "", " json timeout "},
-    VerbRule{"help", 0, kAny, "",
-             " json timeout no-wait force changed dry-run canary hold confirm-within to fast "},
+    VerbRule{
+        "help", 0, kAny, "",
+        " json timeout no-wait force changed dry-run canary hold confirm-within to fast gateway "
+        "all client uid group except binary code sessions expected "},
 };
 
-constexpr std::array<std::string_view, 11> kOwnOptions{
-    "json",   "timeout", "no-wait",        "force", "changed", "dry-run",
-    "canary", "hold",    "confirm-within", "to",    "fast"};
+constexpr auto kOwnOptions = std::to_array<std::string_view>(
+    {"json", "timeout",        "no-wait", "force",  "changed", "dry-run",  "canary",
+     "hold", "confirm-within", "to",      "fast",   "gateway", "all",      "client",
+     "uid",  "group",          "except",  "binary", "code",    "sessions", "expected"});
 
-constexpr std::array<std::string_view, 15> kOptions{
-    "socket", "config", "json", "timeout",        "no-wait", "force", "changed", "dry-run",
-    "canary", "hold",   "to",   "confirm-within", "fast",    "help",  "version"};
+constexpr auto kOptions = std::to_array<std::string_view>(
+    {"socket",  "config", "json", "timeout",        "no-wait", "force",  "changed", "dry-run",
+     "canary",  "hold",   "to",   "confirm-within", "fast",    "help",   "version", "gateway",
+     "all",     "client", "uid",  "group",          "except",  "binary", "code",    "sessions",
+     "expected"});
 
 po::options_description described() {
   po::options_description options;
-  for (const char* with_value :
-       {"socket", "config", "timeout", "canary", "hold", "confirm-within", "to"}) {
+  for (const char* with_value : {"socket", "config", "timeout", "canary", "hold", "confirm-within",
+                                 "to", "gateway", "code", "expected"}) {
     options.add_options()(with_value, po::value<std::string>());
   }
-  for (const char* flag :
-       {"json", "no-wait", "force", "changed", "dry-run", "fast", "version", "help,h"}) {
+  for (const char* with_values : {"client", "uid", "group", "except"}) {
+    options.add_options()(with_values, po::value<std::vector<std::string>>());
+  }
+  for (const char* flag : {"json", "no-wait", "force", "changed", "dry-run", "fast", "version",
+                           "help,h", "all", "binary", "sessions"}) {
     options.add_options()(flag, "");
   }
   options.add_options()("words", po::value<std::vector<std::string>>());
@@ -106,9 +132,14 @@ const VerbRule& rule_of(const std::string& verb) {
                                  [&](const VerbRule& each) { return each.name == verb; });
   if (rule != kVerbs.end()) return *rule;
   std::vector<std::string_view> names;
+  std::vector<std::string_view> of_gateway;
   for (const VerbRule& each : kVerbs) {
     if (each.name.find(' ') == std::string_view::npos) names.push_back(each.name);
+    if (each.name.starts_with(kGateway)) of_gateway.push_back(each.name.substr(kGateway.size()));
   }
+  if (verb + " " == kGateway)
+    throw UsageError(fmt::format("gateway is followed by {}", fmt::join(of_gateway, ", ")));
+  names.push_back("gateway");
   throw UsageError(fmt::format("unknown verb '{}'{}", verb, config::suggestion(verb, names)));
 }
 
@@ -121,8 +152,9 @@ void check_names(const VerbRule& rule, const std::vector<std::string>& names) {
     throw UsageError(fmt::format("{} is given an empty name; usage: {}", rule.name, usage));
   if (count >= rule.least && count <= rule.most) return;
   const std::string problem = count >= rule.least ? "does not take that many names"
-                              : rule.least == 1   ? "needs a name"
-                                                  : fmt::format("needs {}", rule.wants);
+                              : rule.least == 1 && rule.wants != "TEXT"
+                                  ? "needs a name"
+                                  : fmt::format("needs {}", rule.wants);
   throw UsageError(fmt::format("{} {}; usage: {}", rule.name, problem, usage));
 }
 
@@ -213,6 +245,38 @@ void read_names(Options& options) {
   }
 }
 
+std::vector<std::string> texts_of(const po::variables_map& values, const std::string& option) {
+  if (values.count(option) == 0) return {};
+  auto texts = values[option].as<std::vector<std::string>>();
+  if (std::any_of(texts.begin(), texts.end(), [](const auto& each) { return each.empty(); }))
+    throw UsageError(fmt::format("--{} is given an empty name", option));
+  return texts;
+}
+
+void read_gateway_options(const po::variables_map& values, Options& options) {
+  if (!options.verb.starts_with(kGateway)) return;
+  GatewayOptions& out = options.of_gateway;
+  out.gateway = text_of(values, "gateway").value_or("");
+  if (out.gateway.empty())
+    throw UsageError(fmt::format("{} needs --gateway NAME, the gateway group", options.verb));
+  out.all = values.count("all") != 0;
+  out.clients = texts_of(values, "client");
+  out.uids = texts_of(values, "uid");
+  out.groups = texts_of(values, "group");
+  out.except = texts_of(values, "except");
+  out.binary = values.count("binary") != 0;
+  out.sessions = values.count("sessions") != 0;
+  const int kinds = (out.all ? 1 : 0) + (out.clients.empty() ? 0 : 1) + (out.uids.empty() ? 0 : 1) +
+                    (out.groups.empty() ? 0 : 1);
+  if (kinds > 1) throw UsageError("of --all, --client, --uid and --group, only one kind at a time");
+  if (const auto text = text_of(values, "code"))
+    out.code = number<std::uint32_t>("--code", *text, 1000, 4999);
+  if (const auto text = text_of(values, "expected"))
+    out.expected = number<std::uint64_t>("--expected", *text, 0, kMaxVersion);
+  if (options.timeout && *options.timeout > control::kMaxGatewayTimeout)
+    throw UsageError("--timeout: at most 60s of a gateway");
+}
+
 void read_options(const po::variables_map& values, Options& options) {
   options.socket = text_of(values, "socket").value_or("");
   options.config = text_of(values, "config").value_or("");
@@ -253,6 +317,7 @@ Options parse_options(const std::vector<std::string>& arguments) {
   check_names(rule, options.names);
   check_applies(rule, values);
   read_options(values, options);
+  read_gateway_options(values, options);
   read_names(options);
   if (options.verb == "reload" && options.force && options.names.empty()) {
     throw UsageError(

@@ -10,12 +10,27 @@
 
 namespace appserver::appserverctl {
 
+// Of `gateway ...`.
+struct GatewayOptions {
+  std::string gateway;  // the name of the group
+  bool all = false;
+  std::vector<std::string> clients;
+  std::vector<std::string> uids;
+  std::vector<std::string> groups;
+  std::vector<std::string> except;
+  bool binary = false;
+  bool sessions = false;
+  std::optional<std::uint32_t> code;
+  std::optional<std::uint64_t> expected;
+};
+
 struct Options {
   // One of those that `help` lists; with a second word where it has one that is not a name:
-  // "reload watch", "crashes show".
+  // "reload watch", "crashes show", "gateway send".
   std::string verb;
-  std::vector<std::string>
-      names;           // groups, or the file of `check`; their number is right for the verb
+  // Groups, the file of `check`, or the text or name of `gateway ...`; their number is right for
+  // the verb.
+  std::vector<std::string> names;
   std::string socket;  // empty: not given
   std::string config;  // empty: not given
   std::optional<std::chrono::milliseconds> timeout;
@@ -31,6 +46,7 @@ struct Options {
   std::optional<std::uint64_t> number;  // of the release of `rollback --to`, the crash of `show`
   std::uint32_t count = 0;              // of `scale`
   std::uint32_t slot = 0;               // of `drain`
+  GatewayOptions of_gateway;
 };
 
 // what() says what is wrong and what was probably meant.

@@ -37,6 +37,7 @@ int carry_out(const std::vector<std::string>& arguments, const Console& console)
                                                       {"version", show_version},
                                                       {"help", show_help}};
   const Options options = parse_options(arguments);
+  if (options.verb.starts_with("gateway ")) return ask_gateway(options, console);
   return kActions.at(options.verb)(options, console);
 }
 

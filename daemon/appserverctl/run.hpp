@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <istream>
 #include <optional>
 #include <ostream>
 #include <string>
@@ -23,6 +24,7 @@ struct Console {
   // A descriptor that becomes readable once the person wants to leave; asked for only while a
   // rollout is followed, which goes on without him. Without it the process ends as ever.
   std::function<os::Fd()> farewell{};
+  std::istream* in = nullptr;  // what `-` reads; null: nothing
 };
 
 // 0 done, 1 failed, 2 usage, 3 refused in preflight, 4 rolled back, 5 partial, 6 another one runs,
@@ -30,6 +32,7 @@ struct Console {
 inline constexpr int kDone = 0;
 inline constexpr int kFailed = 1;
 inline constexpr int kUsage = 2;
+inline constexpr int kPartial = 5;
 inline constexpr int kTimedOut = 7;
 inline constexpr int kNoDaemon = 8;
 

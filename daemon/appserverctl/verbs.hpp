@@ -22,6 +22,7 @@ int confirm_rollout(const Options& options, const Console& console);   // steer.
 int show_history(const Options& options, const Console& console);      // records.cpp
 int show_crashes(const Options& options, const Console& console);      // records.cpp
 int show_crash(const Options& options, const Console& console);        // records.cpp
+int ask_gateway(const Options& options, const Console& console);       // gateway.cpp
 int stop(const Options& options, const Console& console);              // stop.cpp
 int check(const Options& options, const Console& console);             // check.cpp
 int show_help(const Options& options, const Console& console);         // help.cpp

@@ -32,9 +32,9 @@ class GivenFds final {
 
 bool is_known(std::uint16_t kind) {
   return (kind >= static_cast<std::uint16_t>(Kind::boot) &&
-          kind <= static_cast<std::uint16_t>(Kind::link)) ||
+          kind <= static_cast<std::uint16_t>(Kind::ask_gateway)) ||
          (kind >= static_cast<std::uint16_t>(Kind::ready) &&
-          kind <= static_cast<std::uint16_t>(Kind::want_bus));
+          kind <= static_cast<std::uint16_t>(Kind::gateway_answer));
 }
 
 }  // namespace

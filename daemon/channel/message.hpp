@@ -11,7 +11,7 @@
 namespace appserver::channel {
 
 // Raised when a kind or its meaning changes.
-inline constexpr std::uint16_t kVersion = 2;
+inline constexpr std::uint16_t kVersion = 3;
 
 enum class Kind : std::uint16_t {
   // Supervisor to worker.
@@ -32,6 +32,9 @@ enum class Kind : std::uint16_t {
               // and number: which, text: its name for people
   link = 12,  // fds: a connected stream socket; of a gateway worker: to a business worker; of a
               // business worker: to a gateway worker
+  ask_gateway =
+      13,  // number: what the answer is to carry; fds: a sealed memory file, the JSON of a
+           // control::GatewayRequest
   // Worker to supervisor.
   ready = 101,    // on_worker_start returned; number: 1 where the plugin leaves state;
                   // text: why it could not read what it was left
@@ -42,6 +45,8 @@ enum class Kind : std::uint16_t {
       105,  // number: as asked, 0 right before on_worker_stop; fds: a sealed memory file, or none
             // where there is no state; text: why there is none, where that is a failure
   want_bus = 106,  // connect me to the bus, anew if need be; number: connections that I was given
+  gateway_answer = 107,  // number: as asked; fds: a sealed memory file, the JSON of a
+                         // control::GatewayReply, or none; text: why there is none
 };
 
 struct Message {

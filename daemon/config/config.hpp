@@ -146,6 +146,8 @@ struct Gateway {
   Bytes park_memory{64ull << 20};     // that wait in one worker before nothing more is read
   std::uint32_t ping_limit = 0;       // silent limits.ping_interval before a client is cut; 0: none
   std::string ping_data;              // sent to what is no WebSocket; empty: nothing
+  // Users who may send to its clients by the control socket, beside those who operate the daemon.
+  std::vector<std::string> may_push;
   friend bool operator==(const Gateway&, const Gateway&) = default;
 };
 

@@ -188,6 +188,8 @@ void dump_group(Writer& out, const Group& group) {
     out.line(2, "park:");
     out.field(3, "timeout", to_text(group.gateway.park_timeout));
     out.field(3, "memory", to_text(group.gateway.park_memory));
+    if (!group.gateway.may_push.empty()) out.line(2, "may_push:");
+    for (const std::string& user : group.gateway.may_push) out.line(3, "- " + scalar(user));
   } else {
     dump_below(out, 2, "settings:", json::parse(group.settings));
   }

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::array<std::string_view, 2> kParkKeys = {"timeout", "memory"};
 constexpr std::size_t kMostPingData = 1024;
+constexpr std::size_t kMostPushers = 256;
 // A quarter of the longest message between gateway and business workers.
 constexpr Bytes kMostRelayed{16ull << 20};
 
@@ -43,6 +44,24 @@ void check_addresses(const Section& section, const Entry& group_entry, const Gro
 void read_park(const Section& section, Gateway& gateway) {
   section.read("timeout", DurationRule{milliseconds(1)}, gateway.park_timeout);
   section.read("memory", SizeRule{Bytes{1}, kMostMemory}, gateway.park_memory);
+}
+
+void read_pusher(const Scope& scope, const Node& node, const std::string& path, Gateway& gateway) {
+  std::string user;
+  if (scope.read(node, path, AccountRule{}, user)) gateway.may_push.push_back(std::move(user));
+}
+
+void read_pushers(const Section& section, Gateway& gateway) {
+  const Entry* const entry = section.find("may_push");
+  if (entry == nullptr) return;
+  const Scope& scope = section.scope();
+  const std::string path = section.path_of("may_push");
+  const Node& list = *entry->value;
+  if (list.kind != NodeKind::sequence) return read_pusher(scope, list, path, gateway);
+  if (list.items.size() > kMostPushers)
+    return scope.complain(*entry, fmt::format("{}: more than {} users", path, kMostPushers));
+  for (std::size_t i = 0; i < list.items.size(); ++i)
+    read_pusher(scope, *list.items[i], fmt::format("{}[{}]", path, i), gateway);
 }
 
 void read_pings(const Section& limits, Gateway& gateway) {
@@ -79,6 +98,7 @@ void read_gateway(const Section& section, const Entry& group_entry, const Sectio
     constexpr std::string_view kNone = "only a group with `kind: gateway` has it";
     complain_of(section, "delivery", kNone);
     complain_of(section, "park", kNone);
+    complain_of(section, "may_push", kNone);
     complain_of(limits, "ping_limit", kNone);
     complain_of(limits, "ping_data", kNone);
     return;
@@ -89,6 +109,7 @@ void read_gateway(const Section& section, const Entry& group_entry, const Sectio
   check_addresses(section, group_entry, group);
   section.read("delivery", DeliveryRule{}, group.gateway.delivery);
   read_park(section.section("park", kParkKeys), group.gateway);
+  read_pushers(section, group.gateway);
   read_pings(limits, group.gateway);
   if (group.limits.max_message.value > kMostRelayed.value)
     complain_of(limits, "max_message",

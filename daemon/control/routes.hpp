@@ -25,6 +25,7 @@ enum class Verb {
   abort,
   proceed,
   confirm,
+  gateway,
   stop
 };
 

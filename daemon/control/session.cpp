@@ -49,6 +49,12 @@ std::string_view way_out(Verb verb) {
   }
 }
 
+std::string_view shape(Verb verb) {
+  if (verb != Verb::gateway) return "the body is one JSON object, such as {}";
+  return "the body is one JSON object, such as {\"gateway\": \"gate\", \"verb\": \"send\", "
+         "\"scope\": \"groups\", \"of\": [\"news\"], \"text\": \"hello\"}";
+}
+
 std::string head(unsigned status, std::string_view type, std::string_view more) {
   return fmt::format(
       "HTTP/1.1 {} {}\r\nServer: appserverd\r\nContent-Type: {}\r\nCache-Control: "
@@ -67,16 +73,31 @@ Session::Session(ControlSocket socket, const ServerOptions& options, Peer peer, 
       peer_(peer),
       commands_(&commands),
       on_close_(std::move(on_close)),
-      buffer_(2 * options.max_request) {
+      buffer_(2 * options.max_request),
+      max_body_(options.max_request) {
   parser_.header_limit(static_cast<std::uint32_t>(options.max_request));
-  parser_.body_limit(options.max_request);
+  parser_.body_limit(kMaxGatewayRequest);
 }
 
 void Session::start() {
   set_deadline(options_.request_timeout);
+  http::async_read_header(
+      socket_, buffer_, parser_,
+      [self = shared_from_this()](beast::error_code error, std::size_t) { self->on_head(error); });
+}
+
+// Messages to clients may be longer than what else is asked for.
+void Session::on_head(beast::error_code error) {
+  if (commands_ == nullptr || finishing_) return;
+  const auto target = parser_.get().target();
+  if (!error && std::string_view(target.data(), target.size()) == "/v1/gateway")
+    max_body_ = kMaxGatewayRequest;
+  if (!error && parser_.content_length().value_or(0) > max_body_) error = http::error::body_limit;
+  if (error) return on_request(error);
+  parser_.body_limit(max_body_);
   http::async_read(socket_, buffer_, parser_,
-                   [self = shared_from_this()](beast::error_code error, std::size_t) {
-                     self->on_request(error);
+                   [self = shared_from_this()](beast::error_code failure, std::size_t) {
+                     self->on_request(failure);
                    });
 }
 
@@ -103,7 +124,9 @@ void Session::on_request(beast::error_code error) {
   try {
     dispatch(events);
   } catch (const BadJson& bad) {
-    refuse(400, bad.what(), "the body is one JSON object, such as {}");
+    refuse(400, bad.what(), std::string(shape(verb_)));
+  } catch (const Rejection& rejection) {
+    answer(rejection.http_status(), to_json(rejection.reply()));
   } catch (const Conflict& conflict) {
     if (streaming_) return end_events();
     refuse(409, conflict.what(), std::string(way_out(verb_)));
@@ -120,7 +143,7 @@ void Session::refuse_malformed(beast::error_code error) {
   }
   if (error == http::error::body_limit) {
     return refuse(413, "the body of the request is too large",
-                  fmt::format("at most {} bytes", options_.max_request));
+                  fmt::format("at most {} bytes", max_body_));
   }
   refuse(400, fmt::format("not an HTTP request: {}", error.message()),
          "try: curl --unix-socket PATH http://x/v1/status");
@@ -158,6 +181,8 @@ void Session::run(const Order& order, const std::shared_ptr<EventStream>& events
       return show_crashes();
     case Verb::crash:
       return show_crash(order.number);
+    case Verb::gateway:
+      return ask_gateway(events);
     case Verb::stop:
       return stop(parse_stop(parser_.get().body()));
     case Verb::abort:
@@ -223,6 +248,15 @@ void Session::show_crash(std::uint64_t number) {
   }
   refuse(404, fmt::format("there is no record of a crash {}", number),
          "`appserverctl crashes` lists those that are kept");
+}
+
+void Session::ask_gateway(const std::shared_ptr<EventStream>& events) {
+  watch_for_hangup();
+  commands_->gateway(parse_gateway(parser_.get().body()), peer_,
+                     // With the stream it is told if no answer ever comes.
+                     [weak = weak_from_this(), events](const GatewayReply& reply) {
+                       if (const auto self = weak.lock()) self->answer(200, to_json(reply));
+                     });
 }
 
 void Session::stop(const StopRequest& request) {

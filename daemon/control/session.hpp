@@ -49,6 +49,7 @@ class Session final : public std::enable_shared_from_this<Session> {
   void end_events();
 
  private:
+  void on_head(boost::beast::error_code error);
   void on_request(boost::beast::error_code error);
   void dispatch(const std::shared_ptr<EventStream>& events);
   void run(const Order& order, const std::shared_ptr<EventStream>& events);
@@ -57,6 +58,7 @@ class Session final : public std::enable_shared_from_this<Session> {
   void show_history();
   void show_crashes();
   void show_crash(std::uint64_t number);
+  void ask_gateway(const std::shared_ptr<EventStream>& events);
   void stop(const StopRequest& request);
   void answer(unsigned status, const boost::json::value& body, std::string_view allow = {});
   void refuse(unsigned status, std::string error, std::string hint);
@@ -80,6 +82,7 @@ class Session final : public std::enable_shared_from_this<Session> {
   boost::beast::http::request_parser<boost::beast::http::string_body> parser_;
   std::string out_;  // not yet taken by the kernel
   std::uint64_t deadline_id_ = 0;
+  std::size_t max_body_;
   bool waiting_to_write_ = false;
   bool streaming_ = false;  // the head of a stream was sent
   bool chunked_ = true;     // HTTP/1.0 callers read until the connection closes

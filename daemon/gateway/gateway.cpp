@@ -102,10 +102,10 @@ bool Gateway::on_link_message(LinkId id, std::string_view message) {
     case LinkKind::command: {
       const auto command = read_command(message);
       if (!command) return false;
-      const bool good = run(id, *command);
+      run(*command, [this, id](const Answer& part) { answer(id, part); });
       // Its answers wait to be read: it gets no more until it has.
       if (peer.link->is_full()) peer.link->pause();
-      return good;
+      return true;
     }
     default:
       return false;

@@ -42,6 +42,13 @@ struct GatewayOptions {
 class Gateway final : public net::StreamHandler, private Router::Sink {
  public:
   using Complain = std::function<void(const std::string& what)>;
+  // Called with each part of an answer, where one is wanted.
+  using Give = std::function<void(const Answer&)>;
+  // What became of a command, beyond its answer.
+  struct Effect {
+    std::size_t clients = 0;  // that it was about
+    std::size_t failed = 0;   // of them, for which it was not done
+  };
 
   Gateway(boost::asio::io_context& context, Identity identity, const GatewayOptions& options,
           Complain complain);
@@ -54,6 +61,9 @@ class Gateway final : public net::StreamHandler, private Router::Sink {
   void add_link(os::Fd socket);
   // To be called each net::TimerWheel::kTick.
   void tick();
+  // Does what business code asks, or somebody outside; see Verb.
+  Effect run(const Command& command, const Give& give);
+  std::uint64_t instance() const { return identity_.instance; }
   // Whether each event of each client, the closes too, is acknowledged or lost.
   bool is_done() const { return router_.clients() == 0; }
 
@@ -117,18 +127,20 @@ class Gateway final : public net::StreamHandler, private Router::Sink {
   void ping_clients();
   void ping(Serial client, appserver_connection connection);
 
-  // What business workers ask; see Verb.
-  bool run(LinkId id, const Command& command);
+  // What run() does, by the verb.
   std::vector<Serial> targets(const Target& target);
-  void send_to(const Command& command);
+  Effect send_to(const Command& command);
+  Effect close(const Command& command);
+  Effect destroy(const Command& command);
   TableResult change(Serial client, const Command& command, std::uint64_t& version);
   void tell_worker_of(Serial client, Verb verb);
-  void answer_change(LinkId id, const Command& command);
-  void answer_clients(LinkId id, const Command& command);
-  void answer_names(LinkId id, const Command& command);
-  void answer_count(LinkId id, const Command& command);
-  void answer(LinkId id, const Answer& answer);
+  Effect give_change(const Command& command, const Give& give);
+  void give_clients(const Command& command, const Give& give);
+  void give_names(const Command& command, const Give& give);
+  void give_count(const Command& command, const Give& give);
+  std::size_t count_of(const Target& target);
   std::vector<NamedCount> named(const Command& command);
+  void answer(LinkId id, const Answer& answer);
 
   boost::asio::io_context& context_;
   Identity identity_;

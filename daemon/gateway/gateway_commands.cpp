@@ -1,4 +1,4 @@
-// What business workers ask of a gateway worker.
+// What business workers, and others, ask of a gateway worker.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -48,29 +48,36 @@ std::size_t total_of(const std::vector<Record>& records) {
   return bytes;
 }
 
+// `answer` to the command's request.
+void give_if_wanted(const Command& command, Answer answer, const Gateway::Give& give) {
+  if (command.request == 0) return;
+  answer.request = command.request;
+  give(answer);
+}
+
+void refuse_as_too_large(const Command& command, const Gateway::Give& give) {
+  Answer refused;
+  refused.result = TableResult::too_large;
+  give_if_wanted(command, refused, give);
+}
+
 }  // namespace
 
-bool Gateway::run(LinkId id, const Command& command) {
+Gateway::Effect Gateway::run(const Command& command, const Give& give) {
+  Effect effect;
   switch (command.verb) {
     case Verb::send:
-      send_to(command);
-      if (command.request != 0) answer_count(id, command);
-      return true;
+      effect = send_to(command);
+      give_count(command, give);
+      return effect;
     case Verb::close:
-      for (const Serial client : targets(command.target)) {
-        if (server_->close(*table_.connection(client), command.code, command.body) ==
-            APPSERVER_INVALID) {
-          complain_(
-              "business code closes a WebSocket with a code or reason that may not be sent: it "
-              "stays open");
-        }
-      }
+      effect = close(command);
       break;
     case Verb::destroy:
-      for (const Serial client : targets(command.target))
-        server_->abort(*table_.connection(client));
+      effect = destroy(command);
       break;
     case Verb::ungroup:
+      effect.clients = table_.count_of_group(command.name);
       table_.ungroup(command.name);
       break;
     case Verb::bind_uid:
@@ -78,26 +85,21 @@ bool Gateway::run(LinkId id, const Command& command) {
     case Verb::join_group:
     case Verb::leave_group:
     case Verb::set_session:
-      answer_change(id, command);
-      return true;
+      return give_change(command, give);
     case Verb::session:
     case Verb::clients:
-      answer_clients(id, command);
-      return true;
+      give_clients(command, give);
+      return {count_of(command.target), 0};
     case Verb::count:
-      answer_count(id, command);
-      return true;
+      give_count(command, give);
+      return {count_of(command.target), 0};
     case Verb::uids:
     case Verb::groups:
-      answer_names(id, command);
-      return true;
+      give_names(command, give);
+      return {count_of(command.target), 0};
   }
-  if (command.request != 0) {
-    Answer done;
-    done.request = command.request;
-    answer(id, done);
-  }
-  return true;
+  give_if_wanted(command, {}, give);
+  return effect;
 }
 
 std::vector<Serial> Gateway::targets(const Target& target) {
@@ -119,22 +121,46 @@ std::vector<Serial> Gateway::targets(const Target& target) {
   return clients;
 }
 
-void Gateway::send_to(const Command& command) {
+Gateway::Effect Gateway::send_to(const Command& command) {
+  Effect effect;
   const std::unordered_set<Serial> except(command.except.begin(), command.except.end());
   for (const Serial client : targets(command.target)) {
     if (except.contains(client)) continue;
     const appserver_connection connection = *table_.connection(client);
     const std::int32_t result = server_->send(connection, command.kind, command.body);
+    if (result == APPSERVER_GONE) continue;  // it is closing
+    ++effect.clients;
     if (result == APPSERVER_LIMIT) {
       ++cut_;
       complain_("a client is cut that does not take what is sent to it (limits.send_buffer)");
       server_->abort(connection);
     } else if (result == APPSERVER_INVALID) {
       complain_(
-          "business code sends what a client's protocol cannot carry, or what is over "
-          "limits.max_message: it is dropped");
+          "what a client's protocol cannot carry, or what is over limits.max_message, was sent to "
+          "it: it is dropped");
     }
+    if (result != APPSERVER_OK) ++effect.failed;
   }
+  return effect;
+}
+
+Gateway::Effect Gateway::close(const Command& command) {
+  Effect effect;
+  for (const Serial client : targets(command.target)) {
+    ++effect.clients;
+    const auto connection = *table_.connection(client);
+    if (server_->close(connection, command.code, command.body) != APPSERVER_INVALID) continue;
+    ++effect.failed;
+    complain_(
+        "a WebSocket was to be closed with a code or reason that may not be sent: it stays open");
+  }
+  return effect;
+}
+
+Gateway::Effect Gateway::destroy(const Command& command) {
+  const std::vector<Serial> clients = targets(command.target);
+  for (const Serial client : clients) server_->abort(*table_.connection(client));
+  return {clients.size(), 0};
 }
 
 TableResult Gateway::change(Serial client, const Command& command, std::uint64_t& version) {
@@ -162,25 +188,28 @@ void Gateway::tell_worker_of(Serial client, Verb verb) {
   if ((verb == Verb::bind_uid || verb == Verb::unbind_uid) && with != 0) assign(with, client);
 }
 
-void Gateway::answer_change(LinkId id, const Command& command) {
+Gateway::Effect Gateway::give_change(const Command& command, const Give& give) {
+  Effect effect;
   Answer done;
-  done.request = command.request;
   const auto clients = targets(command.target);
   // Of uids and groups the clients may be with other gateway workers.
   if (clients.empty() && command.target.scope == Scope::clients)
     done.result = TableResult::no_client;
   for (const Serial client : clients) {
+    ++effect.clients;
     const TableResult result = change(client, command, done.number);
     if (result != TableResult::ok) {
       done.result = result;
+      ++effect.failed;
     } else {
       tell_worker_of(client, command.verb);
     }
   }
-  if (command.request != 0) answer(id, done);
+  give_if_wanted(command, done, give);
+  return effect;
 }
 
-void Gateway::answer_clients(LinkId id, const Command& command) {
+void Gateway::give_clients(const Command& command, const Give& give) {
   std::vector<ClientRecord> records;
   for (const Serial client : targets(command.target)) {
     ClientRecord record;
@@ -193,13 +222,10 @@ void Gateway::answer_clients(LinkId id, const Command& command) {
     records.push_back(record);
   }
   if (total_of(records) > kMaxAnswer) {
-    Answer refused;
-    refused.request = command.request;
-    refused.result = TableResult::too_large;
-    return answer(id, refused);
+    refuse_as_too_large(command, give);
+  } else if (command.request != 0) {
+    in_parts<ClientRecord>(command.request, std::move(records), &Answer::clients, give);
   }
-  in_parts<ClientRecord>(command.request, std::move(records), &Answer::clients,
-                         [&](const Answer& part) { answer(id, part); });
 }
 
 std::vector<NamedCount> Gateway::named(const Command& command) {
@@ -223,27 +249,26 @@ std::vector<NamedCount> Gateway::named(const Command& command) {
   return names;
 }
 
-void Gateway::answer_names(LinkId id, const Command& command) {
+void Gateway::give_names(const Command& command, const Give& give) {
   std::vector<NamedCount> names = named(command);
   if (total_of(names) > kMaxAnswer) {
-    Answer refused;
-    refused.request = command.request;
-    refused.result = TableResult::too_large;
-    return answer(id, refused);
+    refuse_as_too_large(command, give);
+  } else if (command.request != 0) {
+    in_parts<NamedCount>(command.request, std::move(names), &Answer::names, give);
   }
-  in_parts<NamedCount>(command.request, std::move(names), &Answer::names,
-                       [&](const Answer& part) { answer(id, part); });
 }
 
-void Gateway::answer_count(LinkId id, const Command& command) {
+std::size_t Gateway::count_of(const Target& target) {
+  return target.scope == Scope::all ? table_.size() : targets(target).size();
+}
+
+void Gateway::give_count(const Command& command, const Give& give) {
   Answer done;
-  done.request = command.request;
-  done.number = command.target.scope == Scope::all ? table_.size() : targets(command.target).size();
-  answer(id, done);
+  done.number = command.request == 0 ? 0 : count_of(command.target);
+  give_if_wanted(command, done, give);
 }
 
 void Gateway::answer(LinkId id, const Answer& answer) {
-  if (answer.request == 0) return;
   Link& link = *peers_.at(id).link;
   append_answer(link.out(), answer);
   link.flush();

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "supervisor/supervisor.hpp"
@@ -173,6 +174,40 @@ std::optional<control::CrashRecord> Supervisor::crash(std::uint64_t number) {
   const auto found = std::ranges::find(all, number, &control::CrashRecord::number);
   if (found == all.end()) return std::nullopt;
   return *found;
+}
+
+void Supervisor::gateway(control::GatewayRequest request, control::Peer peer, GatewayDone done) {
+  const Group* const group = find(request.gateway);
+  if (group == nullptr || group->release()->config.kind != config::GroupKind::gateway) {
+    std::vector<std::string> names;
+    for (const auto& each : groups_) {
+      if (each->release()->config.kind == config::GroupKind::gateway) names.push_back(each->name());
+    }
+    throw control::Rejection(
+        404, {fmt::format("there is no gateway '{}'", request.gateway),
+              names.empty() ? "no group has `kind: gateway`"
+                            : fmt::format("the gateways are: {}", fmt::join(names, ", "))});
+  }
+  if (!peer.may_operate) check_pusher(*group, request.verb, peer);
+  const auto workers = links_.workers_of(request.gateway);
+  std::set<std::uint32_t> slots;
+  for (const auto& worker : workers) slots.insert(worker->slot());
+  asks_.ask(request, peer, workers, slots.size() < group->release()->config.count, std::move(done));
+}
+
+// Who may send may do nothing else.
+void Supervisor::check_pusher(const Group& group, control::GatewayVerb verb,
+                              const control::Peer& peer) {
+  const bool sends = verb == control::GatewayVerb::send;
+  if (sends && pushers_.may_push(group.release(), peer.uid)) return;
+  throw control::Rejection(
+      403, {fmt::format("uid {} may not {} clients of {}", peer.uid,
+                        sends ? "send to" : "ask of, or change,", group.name()),
+            sends ? fmt::format(
+                        "add its user to may_push of groups.{}, or run it as root or as the user "
+                        "that appserverd runs as",
+                        group.name())
+                  : "run it as root or as the user that appserverd runs as; may_push is for send"});
 }
 
 void Supervisor::stop(control::StopRequest request, control::Peer peer) {

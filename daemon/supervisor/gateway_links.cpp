@@ -25,6 +25,17 @@ void GatewayLinks::started(const std::shared_ptr<WorkerProcess>& worker) {
   members_.push_back(std::move(fresh));
 }
 
+std::vector<std::shared_ptr<WorkerProcess>> GatewayLinks::workers_of(
+    const std::string& gateway) const {
+  std::vector<std::shared_ptr<WorkerProcess>> workers;
+  for (const Member& each : members_) {
+    auto worker = each.worker.lock();
+    if (each.is_gateway && each.gateway == gateway && worker && !worker->has_left())
+      workers.push_back(std::move(worker));
+  }
+  return workers;
+}
+
 void GatewayLinks::link(WorkerProcess& one, WorkerProcess& other) {
   try {
     const auto [of_one, of_other] = os::make_socket_pair(SOCK_STREAM);

@@ -19,6 +19,8 @@ class GatewayLinks final {
   // A worker has started: it is linked to all others that live and have. What is neither of a
   // gateway nor of a business group is left alone, and so is one that says it again.
   void started(const std::shared_ptr<WorkerProcess>& worker);
+  // Those of a gateway group that have started and live.
+  std::vector<std::shared_ptr<WorkerProcess>> workers_of(const std::string& gateway) const;
 
  private:
   struct Member {

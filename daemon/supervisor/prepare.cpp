@@ -46,6 +46,7 @@ bool needs_new_workers(const config::Group& running, const config::Group& wanted
   neutral.recycle = running.recycle;
   neutral.hang_timeout = running.hang_timeout;
   neutral.dropped = running.dropped;
+  neutral.gateway.may_push = running.gateway.may_push;
   const milliseconds drain_timeout = wanted.reload.drain_timeout;
   neutral.reload = running.reload;
   // A worker that loses its supervisor drains by these.
@@ -55,6 +56,13 @@ bool needs_new_workers(const config::Group& running, const config::Group& wanted
 }
 
 void check_identity(const config::Group& group) {
+  for (const std::string& user : group.gateway.may_push) {
+    try {
+      static_cast<void>(os::find_identity(user, ""));
+    } catch (const std::exception& error) {
+      throw std::runtime_error(fmt::format("groups.{}.may_push: {}", group.name, error.what()));
+    }
+  }
   if (group.user.empty()) return;
   os::Identity identity;
   try {

@@ -18,8 +18,10 @@
 #include "supervisor/crash_analysis.hpp"
 #include "supervisor/drop_directory.hpp"
 #include "supervisor/first_release.hpp"
+#include "supervisor/gateway_asks.hpp"
 #include "supervisor/gateway_links.hpp"
 #include "supervisor/group.hpp"
+#include "supervisor/pushers.hpp"
 #include "supervisor/rollouts.hpp"
 #include "supervisor/tls_renewal.hpp"
 #include "telemetry/log.hpp"
@@ -47,6 +49,7 @@ class Supervisor final : public control::Commands {
   std::string abort(control::Peer peer) override;
   std::string proceed(control::Peer peer) override;
   std::string confirm(control::Peer peer) override;
+  void gateway(control::GatewayRequest request, control::Peer peer, GatewayDone done) override;
   std::vector<control::ReleaseSummary> history() override;
   std::vector<control::CrashRecord> crashes() override;
   std::optional<control::CrashRecord> crash(std::uint64_t number) override;
@@ -74,6 +77,7 @@ class Supervisor final : public control::Commands {
   void renew_notes(const Rollout::End& end);
   std::vector<std::string> notes() const;
   void forget_notes(const std::string& subject);
+  void check_pusher(const Group& group, control::GatewayVerb verb, const control::Peer& peer);
   void begin_stop(bool fast, const std::string& who);
   void end();
   void wait_for_files();
@@ -87,6 +91,8 @@ class Supervisor final : public control::Commands {
   SpawnContext context_;
   Bus bus_{context_, config_.daemon.bus};
   GatewayLinks links_{log_};
+  GatewayAsks asks_{io_, log_};
+  Pushers pushers_{log_};
   // Before the archive and the groups: where another daemon has the socket, nothing is touched.
   std::unique_ptr<control::Server> control_;
   Archive archive_;

@@ -170,7 +170,8 @@ bool WorkerProcess::read_channel() {
       distrust(error.what());
       return false;
     }
-    if (message.fds.size() > (message.kind == Kind::state ? 1U : 0U)) {
+    const bool brings_file = message.kind == Kind::state || message.kind == Kind::gateway_answer;
+    if (message.fds.size() > (brings_file ? 1U : 0U)) {
       close_elsewhere(message.fds);
       distrust("a descriptor on the channel");
       return false;
@@ -178,7 +179,7 @@ bool WorkerProcess::read_channel() {
     // Asked of the kernel alone: fstat(2) may wait for a file system in user space.
     if (!message.fds.empty() && ::fcntl(message.fds.front().get(), F_GET_SEALS) < 0) {
       close_elsewhere(message.fds);
-      message.text = "what it left is no memory file";
+      message.text = "what it sent is no memory file";
     }
     take_message(message);
     close_elsewhere(message.fds);
@@ -200,6 +201,9 @@ void WorkerProcess::take_message(channel::Message& message) {
     case Kind::ready:
       if (hooks_.message) hooks_.message(message);
       if (context_.started) context_.started(shared_from_this());
+      break;
+    case Kind::gateway_answer:
+      if (context_.gateway_answer) context_.gateway_answer(*this, message);
       break;
     case Kind::drained:
     case Kind::state:
@@ -411,6 +415,7 @@ void WorkerProcess::ended() {
   patience_.cancel();
   close_elsewhere(log_);
   output_.close(ignored);
+  if (context_.ended) context_.ended(*this);
   // The hooks may hold the last reference to what owns us.
   const Hooks hooks = std::exchange(hooks_, {});
   if (hooks.gone) hooks.gone(end_);

@@ -35,6 +35,10 @@ struct SpawnContext {
   std::function<void(const std::shared_ptr<WorkerProcess>&, std::uint64_t given)> want_bus = {};
   // A worker that is to serve has started.
   std::function<void(const std::shared_ptr<WorkerProcess>&)> started = {};
+  // What a gateway worker was asked for the control API.
+  std::function<void(const WorkerProcess&, const channel::Message&)> gateway_answer = {};
+  // Any that was started was reaped.
+  std::function<void(const WorkerProcess&)> ended = {};
   // Of what came from workers, and of sockets in whose queue such may be.
   std::shared_ptr<os::Closer> closer = std::make_shared<os::Closer>();
 };

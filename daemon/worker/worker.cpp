@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "channel/process.hpp"
+#include "gateway/outside.hpp"
 #include "os/memfd.hpp"
 #include "worker/crash_note.hpp"
 #include "worker/limits.hpp"
@@ -135,6 +136,24 @@ void Worker::add_link(os::Fd socket) {
   } else {
     host_.gateway().add_link(std::move(socket));
   }
+}
+
+void Worker::ask_gateway(std::uint64_t number, const os::Fd& request) {
+  Message message;
+  message.kind = Kind::gateway_answer;
+  message.number = number;
+  os::Fd answer;
+  try {
+    if (!gateway_) throw std::runtime_error("this worker is of no gateway");
+    const std::string text = os::read_sealed_memfd(request.get(), control::kMaxGatewayAsk);
+    answer =
+        os::make_sealed_memfd("appserver-gateway-answer", gateway::answer_outside(*gateway_, text));
+  } catch (const std::exception& error) {
+    message.text = error.what();
+  }
+  // Where the channel is full, who asked gets what the others have answered.
+  channel::send(channel_.native_handle(), message,
+                answer ? std::vector<int>{answer.get()} : std::vector<int>{});
 }
 
 // A listener whose connections nobody would serve is a mistake.
@@ -278,6 +297,9 @@ void Worker::handle(Message message) {
       break;
     case Kind::link:
       if (message.fds.size() == 1) add_link(std::move(message.fds.front()));
+      break;
+    case Kind::ask_gateway:
+      if (message.fds.size() == 1) ask_gateway(message.number, message.fds.front());
       break;
     default:
       throw std::runtime_error("the supervisor sent a message that is not for a worker");

@@ -73,6 +73,7 @@ class Worker final {
   void stop_accepting(std::uint32_t slot, bool empty_queue);
   void stop_accepting_all(bool empty_queue);
   void add_link(os::Fd socket);
+  void ask_gateway(std::uint64_t number, const os::Fd& request);
   void count_gateway();
   void adopt(os::Fd predecessor);
   void renew_certificates(const os::Fd& file);

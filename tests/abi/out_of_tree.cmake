@@ -1,7 +1,7 @@
 # cmake -DSDK=plugin-sdk -DSCRATCH=dir -DCHECK=check_plugin_file.cmake [-DREADELF=readelf] -DCATCH=folder-of-Catch2Config.cmake
 #   -DGENERATOR=Ninja -DC_COMPILER=cc -DCXX_COMPILER=c++ -P out_of_tree.cmake
-# Installs the SDK alone, then builds a copy of its template and runs its tests, and builds a plugin of a project without C++,
-# against it.
+# Installs the SDK alone, then builds a copy of its template and runs its tests, builds a plugin of a project without C++, and
+# a program that is no plugin, against it.
 set(ENV{CC} ${C_COMPILER})
 set(ENV{CXX} ${CXX_COMPILER})
 set(ENV{CMAKE_GENERATOR} ${GENERATOR})
@@ -42,3 +42,23 @@ file(WRITE ${SCRATCH}/only_c/CMakeLists.txt
   "appserver_add_plugin(plugin_only_c SOURCES hello-c.c OUTPUT_NAME only_c OUTPUT_DIRECTORY \${CMAKE_BINARY_DIR}/out)\n")
 build(${SCRATCH}/only_c)
 check(${SCRATCH}/only_c/build/out/only_c.so)
+
+file(WRITE ${SCRATCH}/remote/main.cpp
+  "#include <appserver/remote_gateway.hpp>\n"
+  "int main(int, char** argv) {\n"
+  "  try {\n"
+  "    appserver::RemoteGateway(argv[0], \"gate\").send_to_all(\"hello\")\;\n"
+  "    return 1\;\n"
+  "  } catch (const appserver::RemoteGatewayError& error) {\n"
+  "    return error.status() == 0 ? 0 : 1\;\n"
+  "  }\n"
+  "}\n")
+file(WRITE ${SCRATCH}/remote/CMakeLists.txt
+  "cmake_minimum_required(VERSION 3.25)\n"
+  "project(remote CXX)\n"
+  "find_package(appserver-sdk 0.1 REQUIRED)\n"
+  "add_executable(remote main.cpp)\n"
+  "set_target_properties(remote PROPERTIES CXX_STANDARD 20 CXX_STANDARD_REQUIRED ON)\n"
+  "target_link_libraries(remote PRIVATE appserver::sdk)\n")
+build(${SCRATCH}/remote)
+run(${SCRATCH}/remote/build/remote)

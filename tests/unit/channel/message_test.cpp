@@ -59,9 +59,10 @@ TEST_CASE("a message arrives as it was sent, with its descriptors") {
 TEST_CASE("every kind is understood") {
   const auto [left, right] = os::make_socket_pair(SOCK_SEQPACKET);
   for (const Kind kind :
-       {Kind::boot, Kind::serve, Kind::probe, Kind::adopt, Kind::drain, Kind::lend, Kind::reclaim,
-        Kind::kept, Kind::save_state, Kind::certificates, Kind::ready, Kind::failed, Kind::drained,
-        Kind::stopped, Kind::state, Kind::bus, Kind::link, Kind::want_bus}) {
+       {Kind::boot,  Kind::serve,   Kind::probe,    Kind::adopt,       Kind::drain,
+        Kind::lend,  Kind::reclaim, Kind::kept,     Kind::save_state,  Kind::certificates,
+        Kind::ready, Kind::failed,  Kind::drained,  Kind::stopped,     Kind::state,
+        Kind::bus,   Kind::link,    Kind::want_bus, Kind::ask_gateway, Kind::gateway_answer}) {
     Message message;
     message.kind = kind;
     REQUIRE(channel::send(left.get(), message) == os::SendResult::sent);
@@ -102,15 +103,15 @@ TEST_CASE("a malformed message is refused in words, and its descriptors are the 
   std::string words;
   SECTION("another version") {
     bytes = raw(channel::kVersion + 1, 101);
-    words = "a channel message has version 3, this is 2";
+    words = "a channel message has version 4, this is 3";
   }
   SECTION("too short") {
     bytes = raw(channel::kVersion, 101).substr(0, 15);
     words = "a channel message is too short";
   }
   SECTION("unknown kinds") {
-    const auto kind = GENERATE(std::uint16_t{0}, std::uint16_t{13}, std::uint16_t{100},
-                               std::uint16_t{107}, std::uint16_t{0xffff});
+    const auto kind = GENERATE(std::uint16_t{0}, std::uint16_t{14}, std::uint16_t{100},
+                               std::uint16_t{108}, std::uint16_t{0xffff});
     bytes = raw(channel::kVersion, kind);
     words = "unknown channel message " + std::to_string(kind);
   }

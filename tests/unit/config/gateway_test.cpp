@@ -50,8 +50,23 @@ TEST_CASE("what a gateway says of delivery, parking and pings is read") {
   CHECK(group.gateway.ping_data == "are you there");
 }
 
+TEST_CASE("who may push to a gateway's clients is a name or a list, and nobody by default") {
+  using Users = std::vector<std::string>;
+  CHECK(load_yaml(gate("")).groups[0].gateway.may_push.empty());
+  CHECK(load_yaml(gate("    may_push: []\n")).groups[0].gateway.may_push.empty());
+  CHECK(load_yaml(gate("    may_push: www-data\n")).groups[0].gateway.may_push ==
+        Users{"www-data"});
+  CHECK(load_yaml(gate("    may_push: [ann, bob]\n")).groups[0].gateway.may_push ==
+        Users{"ann", "bob"});
+  for (const std::string wrong : {"''", "-x", "{a: b}", "['']", "[[a]]", "'a b'"}) {
+    CAPTURE(wrong);
+    CHECK_THAT(problem_of(gate("    may_push: " + wrong + "\n")), Contains("groups.gate.may_push"));
+  }
+}
+
 TEST_CASE("gateway and business groups are recorded and dumped as they are in force") {
-  const Config config = load_yaml(gate("    delivery: at_most_once\n    limits: {ping_data: p}\n"));
+  const Config config = load_yaml(
+      gate("    delivery: at_most_once\n    limits: {ping_data: p}\n    may_push: [ann, 'no']\n"));
   for (const Group& group : config.groups) CHECK(group_from_json(to_json(group)) == group);
   const Config again = load_text(dump(config), "/srv/app.yaml", environment_of({}));
   CHECK(again.groups == config.groups);
@@ -90,6 +105,7 @@ TEST_CASE("keys of gateways elsewhere are a mistake") {
   CHECK_THAT(group_problems("    delivery: at_most_once\n").at(0),
              Contains("only a group with `kind: gateway` has it"));
   CHECK(group_problems("    park: {}\n").size() == 1);
+  CHECK(group_problems("    may_push: [ann]\n").size() == 1);
   CHECK(group_problems("    limits: {ping_limit: 1}\n").size() == 1);
   CHECK(group_problems("    limits: {ping_data: x}\n").size() == 1);
 }

@@ -179,6 +179,8 @@ class FakeCommands final : public Commands {
   std::function<std::string()> on_confirm = [] { return "release 43 stays"; };
   std::function<std::vector<ReleaseSummary>()> on_history = sample_history;
   std::vector<CrashRecord> kept_crashes{sample_crash()};
+  std::function<void(const GatewayRequest&, const GatewayDone&)> on_gateway =
+      [](const GatewayRequest&, const GatewayDone& done) { done({}); };
   std::function<void(const StopRequest&)> on_stop = [](const StopRequest&) {};
   std::optional<Peer> last_peer;
   bool watched = false;
@@ -228,6 +230,10 @@ class FakeCommands final : public Commands {
       if (each.number == number) return each;
     }
     return std::nullopt;
+  }
+  void gateway(GatewayRequest request, Peer peer, GatewayDone done) override {
+    last_peer = peer;
+    on_gateway(request, done);
   }
   void stop(StopRequest request, Peer peer) override {
     last_peer = peer;

@@ -83,6 +83,26 @@ TEST_CASE("a body over the limit is answered 413 before it is sent") {
   require_alive(daemon);
 }
 
+TEST_CASE("a message to clients may be a megabyte, and no other request, nor two of them") {
+  FakeDaemon daemon;
+  const GatewayRequest fits{.gateway = "gate",
+                            .verb = GatewayVerb::send,
+                            .body = std::string(kMaxGatewayMessage, '\xff'),
+                            .binary = true};
+  REQUIRE_NOTHROW(Client(daemon.socket()).post("/v1/gateway", to_json(fits), kTimeout));
+  for (const std::string target : {"/v1/gateway", "/v1/gateway?x", "/v1/reload"}) {
+    RawClient client(daemon.socket());
+    const std::size_t size = target == "/v1/gateway" ? kMaxGatewayRequest + 1 : 0x10001;
+    client.send(fmt::format("POST {} HTTP/1.1\r\nContent-Length: {}\r\n\r\n", target, size));
+    REQUIRE_THAT(client.read_until(), Catch::StartsWith("HTTP/1.1 413 "));
+  }
+  RawClient chunked(daemon.socket());
+  chunked.send("POST /v1/gateway HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n200001\r\n");
+  chunked.send(std::string(kMaxGatewayRequest + 1, ' '));
+  REQUIRE_THAT(chunked.read_until(), Catch::StartsWith("HTTP/1.1 413 "));
+  require_alive(daemon);
+}
+
 TEST_CASE("a request that does not end is answered 408 at the deadline") {
   FakeDaemon daemon(impatient());
   RawClient silent(daemon.socket());

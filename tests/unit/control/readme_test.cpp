@@ -69,4 +69,11 @@ TEST_CASE("the README names every key of what is printed as JSON, and no other")
   CHECK(printed(release) == documented("release"));
   CHECK(printed(release.at("builds").at(0)) == documented("build of a release"));
   CHECK(printed(to_json(sample_crash())) == documented("crash"));
+  GatewayReply reply;
+  reply.clients.emplace_back();
+  reply.names["room"] = 1;
+  const json::value answer = to_json(reply);
+  CHECK(printed(answer) == documented("answer of a gateway"));
+  CHECK(printed(answer.at("clients").at(0)) == documented("client of a gateway"));
+  CHECK(printed(answer.at("names").at(0)) == documented("name of a gateway"));
 }

@@ -33,6 +33,7 @@ TEST_CASE("each command has its path and method") {
   REQUIRE(verb_of("POST", "/v1/rollout/abort") == Verb::abort);
   REQUIRE(verb_of("POST", "/v1/rollout/proceed") == Verb::proceed);
   REQUIRE(verb_of("POST", "/v1/rollout/confirm") == Verb::confirm);
+  REQUIRE(verb_of("POST", "/v1/gateway") == Verb::gateway);
   REQUIRE(verb_of("POST", "/v1/stop") == Verb::stop);
 }
 
@@ -58,6 +59,11 @@ TEST_CASE("who may not operate may only look") {
                              "/v1/history", "/v1/crashes"}) {
     REQUIRE(refusal("GET", target, false) == 200);
   }
+}
+
+TEST_CASE("whether somebody may push to the clients of a gateway is for the configuration to say") {
+  REQUIRE(refusal("POST", "/v1/gateway", false) == 200);
+  REQUIRE(refusal("GET", "/v1/gateway") == 405);
 }
 
 TEST_CASE("a wrong method names the right one, and a wrong path the paths there are") {

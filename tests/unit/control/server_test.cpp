@@ -339,3 +339,63 @@ TEST_CASE("a server can follow another on the same path at once") {
   });
   REQUIRE_NOTHROW(Client(daemon.socket()).get("/v1/version", kTimeout));
 }
+
+TEST_CASE("what is asked of a gateway arrives, and its answer comes back when it is there") {
+  FakeDaemon daemon;
+  std::optional<GatewayRequest> asked;
+  Commands::GatewayDone done;
+  daemon.commands.on_gateway = [&](const GatewayRequest& request, const auto& answer) {
+    asked = request;
+    done = answer;
+  };
+  GatewayRequest request{.gateway = "gate", .verb = GatewayVerb::count};
+  auto body = std::async(std::launch::async, [&] {
+    return Client(daemon.socket()).post("/v1/gateway", to_json(request), kTimeout);
+  });
+  daemon.until([&] { return asked.has_value(); });
+  daemon.on_loop([&] { done({.partial = true, .count = 7}); });
+  REQUIRE(*asked == request);
+  REQUIRE(gateway_reply_from_json(parse_json(body.get())) ==
+          GatewayReply{.partial = true, .count = 7});
+}
+
+TEST_CASE("an answer of a gateway that comes when its caller, or the server, has gone is dropped") {
+  FakeDaemon daemon;
+  Commands::GatewayDone done;
+  daemon.commands.on_gateway = [&](const GatewayRequest&, const auto& answer) { done = answer; };
+  const GatewayRequest request{.gateway = "gate", .verb = GatewayVerb::count};
+  REQUIRE_THROWS_AS(
+      Client(daemon.socket()).post("/v1/gateway", to_json(request), std::chrono::milliseconds(50)),
+      TimedOut);
+  daemon.until([&] { return done && daemon.server().connections() == 0; });
+  daemon.on_loop([&] { done({.count = 7}); });
+  daemon.destroy_server();
+  daemon.on_loop([&] { done({.count = 7}); });
+}
+
+TEST_CASE("what is refused of a gateway has its own status and words") {
+  FakeDaemon daemon(as_stranger());
+  daemon.commands.on_gateway = [](const GatewayRequest&, const auto&) {
+    throw Rejection(403, {"uid 7 may not push", "ask for it"});
+  };
+  const GatewayRequest request{.gateway = "gate", .verb = GatewayVerb::count};
+  try {
+    Client(daemon.socket()).post("/v1/gateway", to_json(request), kTimeout);
+    FAIL("it was not refused");
+  } catch (const Refused& refused) {
+    CHECK(refused.http_status() == 403);
+    CHECK(refused.what() == std::string("uid 7 may not push; ask for it"));
+  }
+  CHECK_FALSE(daemon.on_loop([&] { return daemon.commands.last_peer; })->may_operate);
+  CHECK_THROWS_WITH(
+      Client(daemon.socket()).post("/v1/gateway", json::object{{"verb", "shout"}}, kTimeout),
+      Catch::Contains("known: send, close") && Catch::Contains("\"scope\": \"groups\""));
+}
+
+TEST_CASE("an answer of a gateway that never comes is told") {
+  FakeDaemon daemon;
+  daemon.commands.on_gateway = [](const GatewayRequest&, const auto&) {};
+  const GatewayRequest request{.gateway = "gate", .verb = GatewayVerb::count};
+  CHECK_THROWS_WITH(Client(daemon.socket()).post("/v1/gateway", to_json(request), kTimeout),
+                    Catch::Contains("the daemon gave no answer"));
+}

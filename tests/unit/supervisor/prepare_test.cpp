@@ -133,6 +133,7 @@ TEST_CASE("workers are replaced for a drain timeout of their own, not for their 
   wanted.reload.start_timeout += std::chrono::seconds(1);
   wanted.reload.canary.slots = 1;
   wanted.reloadable = false;
+  wanted.gateway.may_push = {"root"};
   CHECK_FALSE(supervisor::needs_new_workers(running, wanted));
   wanted.reload.drain_timeout += std::chrono::seconds(1);
   CHECK(supervisor::needs_new_workers(running, wanted));
