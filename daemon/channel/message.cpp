@@ -31,10 +31,11 @@ class GivenFds final {
 };
 
 bool is_known(std::uint16_t kind) {
-  return (kind >= static_cast<std::uint16_t>(Kind::boot) &&
-          kind <= static_cast<std::uint16_t>(Kind::link)) ||
-         (kind >= static_cast<std::uint16_t>(Kind::ready) &&
-          kind <= static_cast<std::uint16_t>(Kind::want_bus));
+  const auto is_between = [kind](Kind first, Kind last) {
+    return kind >= static_cast<std::uint16_t>(first) && kind <= static_cast<std::uint16_t>(last);
+  };
+  return is_between(Kind::boot, Kind::link) || is_between(Kind::link_keys, Kind::gateway_size) ||
+         is_between(Kind::ready, Kind::want_bus) || is_between(Kind::want_link, Kind::want_link);
 }
 
 }  // namespace

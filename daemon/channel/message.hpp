@@ -31,7 +31,9 @@ enum class Kind : std::uint16_t {
   bus = 11,   // fds: a connected message socket; of a worker: to the bus; of the bus: to a worker,
               // and number: which, text: its name for people
   link = 12,  // fds: a connected stream socket; of a gateway worker: to a business worker; of a
-              // business worker: to a gateway worker
+              // business worker: to a gateway worker; number: the link's
+  link_keys = 20,     // fds: sealed memory file of them; for new links to other daemons
+  gateway_size = 21,  // number: of the workers of this gateway group, from now on
   // Worker to supervisor.
   ready = 101,    // on_worker_start returned; number: 1 where the plugin leaves state;
                   // text: why it could not read what it was left
@@ -42,6 +44,7 @@ enum class Kind : std::uint16_t {
       105,  // number: as asked, 0 right before on_worker_stop; fds: a sealed memory file, or none
             // where there is no state; text: why there is none, where that is a failure
   want_bus = 106,  // connect me to the bus, anew if need be; number: connections that I was given
+  want_link = 120,  // number: of a link that has ended though both may live; make another
 };
 
 struct Message {
