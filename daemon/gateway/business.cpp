@@ -320,10 +320,10 @@ std::vector<std::pair<Business::Gate*, Target>> Business::split(const Audience& 
   return parts;
 }
 
-bool Business::some_are_missing() const {
-  std::size_t expected = expected_;
-  for (const auto& [id, gate] : gates_) expected = std::max<std::size_t>(expected, gate.workers);
-  return gateways() < expected;
+std::size_t Business::known_gateways() const {
+  std::size_t known = expected_;
+  for (const auto& [id, gate] : gates_) known = std::max<std::size_t>(known, gate.workers);
+  return known;
 }
 
 Business::Sent Business::tell(const Audience& audience, const Command& command,
@@ -364,7 +364,7 @@ std::uint64_t Business::ask(const Audience& audience, const Command& command, mi
       of_clients ? std::ranges::any_of(
                        audience.clients,
                        [&](ClientId client) { return !gateways.contains(client.instance); })
-                 : some_are_missing();
+                 : this->gateways() < known_gateways();
   // Nobody to ask: answered at the next tick.
   const Time deadline = parts.empty() ? now() : now() + timeout;
   const std::uint64_t request =

@@ -112,7 +112,8 @@ class Business final {
 
   // Null: it is not with this worker. Until the next event.
   const KnownClient* find(ClientId client) const;
-  std::size_t gateways() const;
+  std::size_t gateways() const;  // that there is a link to
+  std::size_t known_gateways() const;
 
   enum class Sent { sent, no_gateway, full };
   // Of `command` only what is not about whom is read. No answer.
@@ -160,7 +161,6 @@ class Business final {
   Gate* find_gate(std::uint64_t instance);
   // The gates that a command goes to, each with its own clients.
   std::vector<std::pair<Gate*, Target>> split(const Audience& audience);
-  bool some_are_missing() const;
 
   boost::asio::io_context& context_;
   Identity identity_;

@@ -145,6 +145,7 @@ void Dialler::authenticated(const LinePtr& line, LinkSocket socket) {
   watch.leaving = [this, line, is_current] {
     if (!is_current()) return;
     line->linked = false;
+    line->bound = kLeastDelay;
     ++line->attempt;
     retry_later(line);
   };
