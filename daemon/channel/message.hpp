@@ -43,7 +43,7 @@ enum class Kind : std::uint16_t {
   state =
       105,  // number: as asked, 0 right before on_worker_stop; fds: a sealed memory file, or none
             // where there is no state; text: why there is none, where that is a failure
-  want_bus = 106,  // connect me to the bus, anew if need be; number: connections that I was given
+  want_bus = 106,   // connect me to the bus, anew if need be; number: connections that I was given
   want_link = 120,  // number: of a link that has ended though both may live; make another
 };
 

@@ -24,8 +24,8 @@ void Addresses::add(const GroupSource& source, Problems& problems) {
   for (std::size_t i = 0; i < all.size(); ++i) {
     const Listen& listen = all[i];
     const std::size_t own = source.listen_places.size();
-    const Place& place = i < own ? source.listen_places[i]
-                                 : source.link_places[(i - own) / source.group.count];
+    const Place& place =
+        i < own ? source.listen_places[i] : source.link_places[(i - own) / source.group.count];
     if (listen.is_unix() && listen.unix_path == daemon_.control_socket) {
       problems.add(place, fmt::format("groups.{}: {} is the control socket of the daemon", name,
                                       listen.text));

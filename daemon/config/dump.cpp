@@ -170,8 +170,7 @@ void dump_link_tls(Writer& out, const Group& group) {
     out.field(4, group.kind == GroupKind::gateway ? "client_ca" : "ca",
               scalar(tls.client_ca.native()));
   }
-  if (!group.link.server_name.empty())
-    out.field(4, "server_name", scalar(group.link.server_name));
+  if (!group.link.server_name.empty()) out.field(4, "server_name", scalar(group.link.server_name));
 }
 
 void dump_link(Writer& out, const Group& group) {

@@ -22,7 +22,8 @@ constexpr std::array<std::string_view, 4> kRemoteKeys = {"connect", "secret_file
 constexpr std::array<std::string_view, 3> kListenTlsKeys = {"certificate", "key", "client_ca"};
 constexpr std::array<std::string_view, 4> kConnectTlsKeys = {"ca", "certificate", "key",
                                                              "server_name"};
-constexpr std::string_view kListenExpected = "an address such as tls://*:7272 or unix:run/link.sock";
+constexpr std::string_view kListenExpected =
+    "an address such as tls://*:7272 or unix:run/link.sock";
 constexpr std::string_view kConnectExpected =
     "an address such as tls://gate.example:7272 or unix:run/link.sock";
 constexpr std::string_view kUnixPrefix = "unix:";
@@ -85,8 +86,8 @@ Parsed<LinkTarget> parse_target(const std::string& given, const std::filesystem:
   target.host = (*address).host;
   target.port = (*address).port;
   target.unix_path = (*address).unix_path;
-  target.text = (*address).is_unix() ? fmt::format("unix:{}", target.unix_path.native())
-                                     : (*address).text;
+  target.text =
+      (*address).is_unix() ? fmt::format("unix:{}", target.unix_path.native()) : (*address).text;
   return target;
 }
 
@@ -122,12 +123,14 @@ void read_listen(const Section& link, GroupSource& source) {
               if (found.is_unix() && found.is_tls())
                 return refuse("nobody is between the ends of a unix socket");
               if (!found.is_unix() && found.port == 0)
-                return refuse("the worker of slot n is n ports on, so that the first is one to "
-                              "name");
+                return refuse(
+                    "the worker of slot n is n ports on, so that the first is one to "
+                    "name");
               if (!found.is_unix() && last > kLastPort - found.port)
-                return refuse(fmt::format("with {} workers the last one's port would be beyond "
-                                          "{}",
-                                          last + 1, kLastPort));
+                return refuse(
+                    fmt::format("with {} workers the last one's port would be beyond "
+                                "{}",
+                                last + 1, kLastPort));
               if (found.is_unix()) {
                 const std::string problem =
                     unix_path_problem(found.unix_path.native() + fmt::format(".{}", last));
@@ -211,20 +214,19 @@ void read_remote_gateway(const Section& section, Group& group) {
           "add connect: [tls://HOST:PORT], which the gateway group has under link.listen");
   const Scope& scope = own.scope();
   Link& link = group.link;
-  each_text(own, "connect", kConnectExpected,
-            [&](const std::string& text, const Node& node, const std::string& path) {
-              const auto target = parse_target(text, scope.document.folder);
-              if (!target) return scope.complain(node, path + ": " + target.problem());
-              const bool twice =
-                  std::ranges::find(link.connect, (*target).text, &LinkTarget::text) !=
-                  link.connect.end();
-              if (twice)
-                return scope.complain(node, fmt::format("{}: {} is there twice", path,
-                                                        (*target).text));
-              if (link.connect.size() == kMostTargets)
-                return scope.complain(node, fmt::format("{}: more than {}", path, kMostTargets));
-              link.connect.push_back(*target);
-            });
+  each_text(
+      own, "connect", kConnectExpected,
+      [&](const std::string& text, const Node& node, const std::string& path) {
+        const auto target = parse_target(text, scope.document.folder);
+        if (!target) return scope.complain(node, path + ": " + target.problem());
+        const bool twice = std::ranges::find(link.connect, (*target).text, &LinkTarget::text) !=
+                           link.connect.end();
+        if (twice)
+          return scope.complain(node, fmt::format("{}: {} is there twice", path, (*target).text));
+        if (link.connect.size() == kMostTargets)
+          return scope.complain(node, fmt::format("{}: more than {}", path, kMostTargets));
+        link.connect.push_back(*target);
+      });
   read_common(own, entry, link);
   check_tls(own, entry, false, std::ranges::any_of(link.connect, &LinkTarget::tls));
   const Entry* const tls_entry = own.find("tls");

@@ -25,7 +25,7 @@ struct Dialler::Line {
   std::uint32_t slot;
   DialTarget target;
   boost::asio::steady_timer retry;
-  std::uint64_t attempt = 0;  // what belongs to an earlier one is not looked at
+  std::uint64_t attempt = 0;                    // what belongs to an earlier one is not looked at
   net::client::Transport* transport = nullptr;  // of a coroutine that connects
   std::shared_ptr<LinkOpening> opening;
   milliseconds bound = kLeastDelay;
@@ -76,8 +76,7 @@ void Dialler::drop(const LinePtr& line) {
 }
 
 void Dialler::dial(const LinePtr& line) {
-  boost::asio::co_spawn(context_.get_executor(),
-                        connect(shared_from_this(), line, ++line->attempt),
+  boost::asio::co_spawn(context_.get_executor(), connect(shared_from_this(), line, ++line->attempt),
                         [](const std::exception_ptr& error) {
                           if (error) std::rethrow_exception(error);
                         });

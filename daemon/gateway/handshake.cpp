@@ -90,8 +90,9 @@ Handshake::State Handshake::step(std::string_view message, std::string& out) {
       break;
   }
   return is_proof(message) ? State::done
-                           : fail("it could not prove that it knows the secret of this side: "
-                                  "secret_file differs, or it is somebody else");
+                           : fail(
+                                 "it could not prove that it knows the secret of this side: "
+                                 "secret_file differs, or it is somebody else");
 }
 
 Handshake::State Handshake::take_opening(std::string_view message, std::string& out) {
@@ -116,8 +117,9 @@ Handshake::State Handshake::take_opening(std::string_view message, std::string& 
 Handshake::State Handshake::take_proof(std::string_view message, std::string& out) {
   if (!is_proof(message)) {
     out += kWrongSecret;
-    return fail("it does not know the secret of this side: secret_file differs, or it is "
-                "somebody else");
+    return fail(
+        "it does not know the secret of this side: secret_file differs, or it is "
+        "somebody else");
   }
   out += kWelcome;
   out += proof_of(own_);

@@ -93,10 +93,9 @@ void Link::read() {
   if (std::exchange(reading_, true)) return;
   const std::size_t before = received_.size();
   received_.resize(before + kReadSize);
-  socket_.read_some(std::span(received_.data() + before, kReadSize), shared_from_this(),
-                    [this, before](const std::string& why, std::size_t size) {
-                      was_read(why, before, size);
-                    });
+  socket_.read_some(
+      std::span(received_.data() + before, kReadSize), shared_from_this(),
+      [this, before](const std::string& why, std::size_t size) { was_read(why, before, size); });
 }
 
 void Link::was_read(const std::string& why, std::size_t before, std::size_t size) {

@@ -28,9 +28,10 @@ void LinkDoor::open(os::Fd connection, bool under_tls, const std::string& name) 
   if (openings_.size() >= kMostOpenings) {
     openings_.front()->abandon();
     openings_.pop_front();
-    hooks_.complain(fmt::format("more than {} connections at the address of the link have not "
-                                "proved who they are; the oldest is closed",
-                                kMostOpenings));
+    hooks_.complain(
+        fmt::format("more than {} connections at the address of the link have not "
+                    "proved who they are; the oldest is closed",
+                    kMostOpenings));
   }
   auto opening =
       std::make_shared<LinkOpening>(context_, std::move(connection), Role::gateway, keys_);

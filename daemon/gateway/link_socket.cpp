@@ -43,15 +43,13 @@ void LinkSocket::secure(std::unique_ptr<net::tls::Session> tls, Owner owner, OnD
 
 void LinkSocket::wait(Outcome outcome, Owner owner, OnDone ready) {
   if (outcome == Outcome::wants_input && tls_ && tls_->has_input()) {
-    return boost::asio::post(executor(), [owner = std::move(owner), ready = std::move(ready)] {
-      ready({});
-    });
+    return boost::asio::post(executor(),
+                             [owner = std::move(owner), ready = std::move(ready)] { ready({}); });
   }
-  socket_.async_wait(
-      outcome == Outcome::wants_output ? Socket::wait_write : Socket::wait_read,
-      [owner = std::move(owner), ready = std::move(ready)](const error_code& error) {
-        ready(words(error));
-      });
+  socket_.async_wait(outcome == Outcome::wants_output ? Socket::wait_write : Socket::wait_read,
+                     [owner = std::move(owner), ready = std::move(ready)](const error_code& error) {
+                       ready(words(error));
+                     });
 }
 
 void LinkSocket::go_on_securing(const Owner& owner, const OnDone& done) {
@@ -74,11 +72,10 @@ void LinkSocket::read_some(std::span<char> into, Owner owner, OnRead read) {
                                go_on_reading(into, owner, read);
                              });
   }
-  socket_.async_read_some(boost::asio::buffer(into.data(), into.size()),
-                          [owner = std::move(owner), read = std::move(read)](
-                              const error_code& error, std::size_t size) {
-                            read(words(error), size);
-                          });
+  socket_.async_read_some(
+      boost::asio::buffer(into.data(), into.size()),
+      [owner = std::move(owner), read = std::move(read)](
+          const error_code& error, std::size_t size) { read(words(error), size); });
 }
 
 void LinkSocket::go_on_reading(std::span<char> into, const Owner& owner, const OnRead& read) {
@@ -117,9 +114,8 @@ void LinkSocket::go_on_writing(std::string_view data, const Owner& owner, const 
   data.remove_prefix(put);
   if (data.empty()) return written({});
   if (outcome == Outcome::done) {
-    return boost::asio::post(executor(), [this, data, owner, written] {
-      go_on_writing(data, owner, written);
-    });
+    return boost::asio::post(executor(),
+                             [this, data, owner, written] { go_on_writing(data, owner, written); });
   }
   wait(outcome, owner, [this, data, owner, written](const std::string& why) {
     if (!why.empty()) return written(why);

@@ -54,7 +54,9 @@ Supervisor::Supervisor(const config::Config& config, const os::BootState& boot_s
       version_(std::move(version)),
       log_(static_cast<telemetry::Level>(config.daemon.log.level),
            to_format(config.daemon.log.format)),
-      context_{io_, boot_state, log_,
+      context_{io_,
+               boot_state,
+               log_,
                [this](const std::shared_ptr<WorkerProcess>& worker, std::uint64_t given) {
                  bus_.connect(worker, given);
                },

@@ -109,7 +109,8 @@ std::vector<TlsNote> notes_of(const TlsMaterial& material, sys_seconds now) {
     notes.push_back({text, true, text});
   }
   if (!material.secret_problem.empty()) {
-    const std::string text = material.secret_problem + "; what was read before, if any, stays in use";
+    const std::string text =
+        material.secret_problem + "; what was read before, if any, stays in use";
     notes.push_back({text, true, text});
   }
   for (const ServedCertificate& certificate : material.certificates) {

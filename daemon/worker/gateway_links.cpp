@@ -49,9 +49,9 @@ void GatewayHost::dial(gateway::LinkKeysPtr keys) {
   };
   options.server_name = link.server_name;
   options.timeout = link.timeout;
-  dialler_ = std::make_shared<Dialler>(
-      context_, *business_, std::move(options), std::move(keys),
-      Dialler::Hooks{hooks_.complain, hooks_.note, [this] { looked(); }});
+  dialler_ =
+      std::make_shared<Dialler>(context_, *business_, std::move(options), std::move(keys),
+                                Dialler::Hooks{hooks_.complain, hooks_.note, [this] { looked(); }});
   dialler_->start();
 }
 

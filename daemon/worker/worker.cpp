@@ -188,15 +188,14 @@ void Worker::start() {
   page_.most_connections.set(max_connections_);
   host_.datagrams().start(datagrams_);
   host_.bus().start([this](std::uint64_t given) { say(Kind::want_bus, given); });
-  host_.gateway().start({[this](const std::string& what) { complain(what); },
-                         [this](const std::string& what) {
-                           log_.write(config::LogLevel::info, what);
-                         },
-                         [this] {
-                           if (draining_) check_drained();
-                         },
-                         [this](std::uint64_t number) { say(Kind::want_link, number); }},
-                        link_keys_);
+  host_.gateway().start(
+      {[this](const std::string& what) { complain(what); },
+       [this](const std::string& what) { log_.write(config::LogLevel::info, what); },
+       [this] {
+         if (draining_) check_drained();
+       },
+       [this](std::uint64_t number) { say(Kind::want_link, number); }},
+      link_keys_);
   if (gateway_) gateway_->start(streams_);
   open_door();
   host_.start(server_, streams_);

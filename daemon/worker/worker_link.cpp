@@ -53,11 +53,11 @@ void Worker::leave_gateway() {
 // one drains.
 void Worker::say_ready_when_linked() {
   constexpr milliseconds kMostPatience{5'000};
-  host_.gateway().when_looked(
-      std::min(kMostPatience, boot_.group.reload.start_timeout / 2), [this] {
-        say(Kind::ready, host_.lifecycle().saves_state() ? 1 : 0,
-            host_.lifecycle().why_not_inherited());
-      });
+  host_.gateway().when_looked(std::min(kMostPatience, boot_.group.reload.start_timeout / 2),
+                              [this] {
+                                say(Kind::ready, host_.lifecycle().saves_state() ? 1 : 0,
+                                    host_.lifecycle().why_not_inherited());
+                              });
 }
 
 }  // namespace appserver::worker

@@ -1,8 +1,8 @@
 // A gateway and its business group in two daemons.
 #include <signal.h>
 
-#include <algorithm>
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -20,8 +20,8 @@ std::string next(Talk& talk) { return talk.receive().value_or("(closed)"); }
 
 // Until each business worker is linked to each gateway worker.
 void wait_until_linked(const Daemon& chat, int workers, int gateways) {
-  const std::string links =
-      "\"links\":{\"linked\":" + std::to_string(gateways) + ",\"known\":" + std::to_string(gateways);
+  const std::string links = "\"links\":{\"linked\":" + std::to_string(gateways) +
+                            ",\"known\":" + std::to_string(gateways);
   chat.wait_for_status("all are linked", [&](const Status& status) {
     int linked = 0;
     for (auto at = status.text.find(links); at != std::string::npos;
@@ -95,7 +95,8 @@ TEST_CASE("a business worker that is killed costs a client of another daemon not
   CHECK(crowd.stop() == std::vector<std::string>{});
 }
 
-TEST_CASE("a wrong secret is refused and told on both sides, and a right one is taken at a reload") {
+TEST_CASE(
+    "a wrong secret is refused and told on both sides, and a right one is taken at a reload") {
   LinkedSites sites({.gateways = 1, .workers = 1});
   const auto wrong = sites.put("wrong.secret", std::string(64, 'b'));
   sites.configure_chat("secret_file: " + wrong.native());
@@ -114,6 +115,7 @@ TEST_CASE("a secret that others can read is refused, with the way out") {
   LinkedSites sites;
   const auto secret = sites.put("link.secret", std::string(64, 'a'));
   Daemon gate(sites.gate);
+  gate.expect_error("can be read or changed by others");
   std::filesystem::permissions(secret, std::filesystem::perms(0644));
   const Finished refused = gate.ctl({"reload", "--force", "gate"});
   CHECK(refused.exit.code == 3);
@@ -170,21 +172,18 @@ TEST_CASE("workers that a gateway gets or loses are found by its business worker
   wait_until_linked(chat, 1, 3);
 }
 
-TEST_CASE("a gateway worker that another takes the place of keeps its clients, and both are linked") {
+TEST_CASE(
+    "the worker that takes a gateway worker's place is linked before the other one has gone") {
   LinkedSites sites({.gateways = 1, .workers = 1});
   Daemon gate(sites.gate);
   Daemon chat(sites.chat);
   wait_until_linked(chat, 1, 1);
   Talk before(gate.address("gate"));
   CHECK(before.ask("one") == "v1 1 one");
-  Process restart = gate.begin_ctl({"reload", "--force", "gate"});
-  gate.wait_for_status("the old worker drains", [](const Status& status) {
-    const auto& workers = status.group("gate").workers;
-    return std::ranges::any_of(workers, [](const auto& each) { return each.state == "draining"; });
-  });
+  const Finished restarted = gate.ctl({"reload", "--force", "gate"});
+  INFO(restarted.text());
+  CHECK(restarted.exit.code == 0);
   Talk after(gate.address("gate"));
   CHECK(after.ask("one") == "v1 1 one");
-  CHECK(before.ask("two") == "v1 2 two");
-  before.close();
-  after.close();
+  wait_until_linked(chat, 1, 1);
 }

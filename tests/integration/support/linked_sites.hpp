@@ -66,9 +66,10 @@ class LinkedSites {
     address_ = address_of(wish.over, port);
     if (wish.over == LinkOver::mutual_tls) issue();
     const auto secret = "secret_file: " + (gate.root() / "link.secret").native();
-    gate.configure("groups:\n  gate:\n    kind: gateway\n    listen: ws://127.0.0.1:0\n    count: " +
-                   std::to_string(wish.gateways) + "\n    link: {listen: '" + address_ + "', " +
-                   secret + ", timeout: " + wish.timeout + tls("certificate", "client_ca") + "}\n");
+    gate.configure(
+        "groups:\n  gate:\n    kind: gateway\n    listen: ws://127.0.0.1:0\n    count: " +
+        std::to_string(wish.gateways) + "\n    link: {listen: '" + address_ + "', " + secret +
+        ", timeout: " + wish.timeout + tls("certificate", "client_ca") + "}\n");
     configure_chat(secret);
     install_relay("v1");
   }
@@ -122,8 +123,8 @@ class LinkedSites {
     if (wish_.over != LinkOver::mutual_tls) return {};
     const std::string folder = gate.root().native() + "/";
     const std::string name = authorities == "ca" ? ", server_name: gate.test" : "";
-    return ", tls: {" + certificate + ": " + folder + "link.pem, key: " + folder +
-           "link.key, " + authorities + ": " + folder + "ca.pem" + name + "}";
+    return ", tls: {" + certificate + ": " + folder + "link.pem, key: " + folder + "link.key, " +
+           authorities + ": " + folder + "ca.pem" + name + "}";
   }
 
   LinkWish wish_;
@@ -138,8 +139,7 @@ inline int shut_down_links(pid_t pid) {
   for (const auto& entry :
        std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/fd")) {
     const int number = std::stoi(entry.path().filename());
-    const os::Fd socket(
-        static_cast<int>(::syscall(SYS_pidfd_getfd, process.get(), number, 0)));
+    const os::Fd socket(static_cast<int>(::syscall(SYS_pidfd_getfd, process.get(), number, 0)));
     int type = 0;
     socklen_t size = sizeof(type);
     if (!socket || ::getsockopt(socket.get(), SOL_SOCKET, SO_TYPE, &type, &size) != 0) continue;

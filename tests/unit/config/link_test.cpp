@@ -94,7 +94,8 @@ TEST_CASE("a link without a secret is refused, with the way to one") {
 
 TEST_CASE("what is wrong with a link's addresses is named") {
   CHECK_THAT(problem_of(gate("secret_file: s")), Contains("add listen: tls://*:7272"));
-  CHECK_THAT(problem_of(gate("listen: ws://*:7272" + kSecret)), Contains("a link is tcp://, tls://"));
+  CHECK_THAT(problem_of(gate("listen: ws://*:7272" + kSecret)),
+             Contains("a link is tcp://, tls://"));
   CHECK_THAT(problem_of(gate("listen: tcp://*:0" + kSecret)), Contains("n ports on"));
   CHECK_THAT(problem_of(gate("listen: tcp://*:65535" + kSecret, "2")), Contains("beyond 65535"));
   CHECK_THAT(problem_of(gate("listen: tls://unix:x" + kSecret + kTls)),

@@ -49,7 +49,8 @@ struct Site {
   boost::asio::io_context context{1};
   std::vector<LinkSocket> opened;
   std::vector<std::string> complaints;
-  LinkDoor door{context, keys_with(kSecret),
+  LinkDoor door{context,
+                keys_with(kSecret),
                 {[this](LinkSocket socket) { opened.push_back(std::move(socket)); },
                  [this](const std::string& what) { complaints.push_back(what); }}};
 };
