@@ -69,7 +69,9 @@ class LinkedSites {
     gate.configure(
         "groups:\n  gate:\n    kind: gateway\n    listen: ws://127.0.0.1:0\n    count: " +
         std::to_string(wish.gateways) + "\n    link: {listen: '" + address_ + "', " + secret +
-        ", timeout: " + wish.timeout + tls("certificate", "client_ca") + "}\n");
+        ", timeout: " + wish.timeout + tls("certificate", "client_ca") +
+        // It waits for somebody who hears what clients said last.
+        "}\n    reload: {drain_timeout: 3s}\n");
     configure_chat(secret);
     install_relay("v1");
   }
