@@ -321,7 +321,8 @@ std::vector<std::pair<Business::Gate*, Target>> Business::split(const Audience& 
 }
 
 std::size_t Business::known_gateways() const {
-  std::size_t known = expected_;
+  // One that leaves may be there beside the one that takes its place.
+  std::size_t known = std::max(expected_, gateways());
   for (const auto& [id, gate] : gates_) known = std::max<std::size_t>(known, gate.workers);
   return known;
 }

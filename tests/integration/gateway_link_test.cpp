@@ -188,7 +188,7 @@ TEST_CASE(
     const auto& workers = status.group("gate").workers;
     return workers.size() == 2 && workers[0].state != workers[1].state;
   });
-  wait_until_linked(chat, 1, 2, 1);
+  wait_until_linked(chat, 1, 2);
   Talk after(gate.address("gate"));
   CHECK(after.ask("one") == "v1 1 one");
   CHECK(before.ask("two") == "v1 2 two");
