@@ -26,7 +26,8 @@ TEST_CASE("several certificates are a list, the first of them the default") {
   CHECK(group.tls == Tls{{{"/srv/a.pem", "/srv/a.key"}, {"/srv/b.pem", "/srv/b.key"}},
                          ClientCertificates::required,
                          "/srv/ca.pem",
-                         TlsVersion::v1_3});
+                         TlsVersion::v1_3,
+                         {}});
 }
 
 TEST_CASE("TLS without a certificate, and a certificate without TLS, are mistakes") {
