@@ -101,6 +101,21 @@ std::string gateway_line(const GroupStatus& group) {
       human_count(sum_of(group, &GatewayStatus::cut)));
 }
 
+// Of the worker that lacks most; empty where none is of a business group.
+std::string links_line(const GroupStatus& group) {
+  std::optional<control::LinkStatus> worst;
+  for (const WorkerStatus& worker : group.workers) {
+    if (!worker.links || worker.state == control::WorkerState::draining) continue;
+    const auto missing = [](const control::LinkStatus& links) {
+      return links.known - std::min(links.linked, links.known);
+    };
+    if (!worst || missing(*worker.links) > missing(*worst)) worst = worker.links;
+  }
+  if (!worst) return {};
+  return fmt::format("links    {}  gateway workers {} of {}\n", group.name, worst->linked,
+                     worst->known);
+}
+
 bool takes_datagrams(const GroupStatus& group) {
   return std::ranges::any_of(group.listen,
                              [](const auto& address) { return address.starts_with("udp://"); });
@@ -214,6 +229,7 @@ std::string print_status(const control::Status& status) {
     if (group.tls) more += tls_line(group);
     if (takes_datagrams(group)) more += udp_line(group);
     if (is_gateway(group)) more += gateway_line(group);
+    more += links_line(group);
   }
   if (!more.empty()) out += "\n" + more;
   if (!worker_table.empty()) out += "\n" + worker_table;

@@ -48,9 +48,16 @@ Identity::~Identity() {
   wipe(key);
 }
 
+Secret& Secret::operator=(Secret&& other) noexcept {
+  text.swap(other.text);
+  return *this;
+}
+
+Secret::~Secret() { wipe(text); }
+
 std::string encode(const Material& material) {
-  std::size_t size = (2 * material.identities.size() + 1) * sizeof(std::uint64_t) +
-                     material.client_authorities.size();
+  std::size_t size = (2 * material.identities.size() + 2) * sizeof(std::uint64_t) +
+                     material.client_authorities.size() + material.secret.text.size();
   for (const Identity& identity : material.identities) {
     size += identity.chain.size() + identity.key.size();
   }
@@ -59,6 +66,7 @@ std::string encode(const Material& material) {
   // At once, so that no key is left behind in memory that growing gives back.
   bytes.reserve(size);
   append(bytes, material.client_authorities);
+  append(bytes, material.secret.text);
   for (const Identity& identity : material.identities) {
     append(bytes, identity.chain);
     append(bytes, identity.key);
@@ -69,6 +77,7 @@ std::string encode(const Material& material) {
 Material decode(std::string_view bytes) {
   Material material;
   material.client_authorities = take(bytes);
+  material.secret.text = take(bytes);
   while (!bytes.empty()) {
     Identity& identity = material.identities.emplace_back();
     identity.chain = take(bytes);

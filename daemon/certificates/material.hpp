@@ -25,9 +25,23 @@ struct Identity {
   std::string key;    // PEM
 };
 
+// Wiped at its end.
+struct Secret {
+  Secret() = default;
+  explicit Secret(std::string secret) : text(std::move(secret)) {}
+  Secret(Secret&&) noexcept = default;
+  Secret& operator=(Secret&& other) noexcept;
+  Secret(const Secret&) = delete;
+  Secret& operator=(const Secret&) = delete;
+  ~Secret();
+
+  std::string text;
+};
+
 struct Material {
   std::vector<Identity> identities{};  // the first is served where no name fits
   std::string client_authorities{};    // PEM; empty: clients are not asked for certificates
+  Secret secret{};                     // of a link: what both ends know
 };
 
 // Overwrites what it holds.

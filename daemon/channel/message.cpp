@@ -31,10 +31,10 @@ class GivenFds final {
 };
 
 bool is_known(std::uint16_t kind) {
-  return (kind >= static_cast<std::uint16_t>(Kind::boot) &&
-          kind <= static_cast<std::uint16_t>(Kind::ask_gateway)) ||
-         (kind >= static_cast<std::uint16_t>(Kind::ready) &&
-          kind <= static_cast<std::uint16_t>(Kind::gateway_answer));
+  const auto is_between = [kind](Kind first, Kind last) {
+    return kind >= static_cast<std::uint16_t>(first) && kind <= static_cast<std::uint16_t>(last);
+  };
+  return is_between(Kind::boot, Kind::gateway_size) || is_between(Kind::ready, Kind::want_link);
 }
 
 }  // namespace

@@ -31,10 +31,12 @@ enum class Kind : std::uint16_t {
   bus = 11,   // fds: a connected message socket; of a worker: to the bus; of the bus: to a worker,
               // and number: which, text: its name for people
   link = 12,  // fds: a connected stream socket; of a gateway worker: to a business worker; of a
-              // business worker: to a gateway worker
+              // business worker: to a gateway worker; number: the link's
   ask_gateway =
-      13,  // number: what the answer is to carry; fds: a sealed memory file, the JSON of a
-           // control::GatewayRequest
+      13,          // number: what the answer is to carry; fds: a sealed memory file, the JSON of a
+                   // control::GatewayRequest
+  link_keys = 14,  // fds: sealed memory file of them; for new links to other daemons
+  gateway_size = 15,  // number: of the workers of this gateway group, from now on
   // Worker to supervisor.
   ready = 101,    // on_worker_start returned; number: 1 where the plugin leaves state;
                   // text: why it could not read what it was left
@@ -47,6 +49,7 @@ enum class Kind : std::uint16_t {
   want_bus = 106,  // connect me to the bus, anew if need be; number: connections that I was given
   gateway_answer = 107,  // number: as asked; fds: a sealed memory file, the JSON of a
                          // control::GatewayReply, or none; text: why there is none
+  want_link = 108,       // number: of a link that has ended though both may live; make another
 };
 
 struct Message {

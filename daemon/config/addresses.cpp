@@ -20,9 +20,12 @@ std::string kind_of(const Listen& listen) {
 
 void Addresses::add(const GroupSource& source, Problems& problems) {
   const std::string& name = source.group.name;
-  for (std::size_t i = 0; i < source.group.listen.size(); ++i) {
-    const Listen& listen = source.group.listen[i];
-    const Place& place = source.listen_places[i];
+  const std::vector<Listen> all = source.group.addresses();
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const Listen& listen = all[i];
+    const std::size_t own = source.listen_places.size();
+    const Place& place =
+        i < own ? source.listen_places[i] : source.link_places[(i - own) / source.group.count];
     if (listen.is_unix() && listen.unix_path == daemon_.control_socket) {
       problems.add(place, fmt::format("groups.{}: {} is the control socket of the daemon", name,
                                       listen.text));

@@ -33,6 +33,8 @@ struct Listen {
   std::uint16_t port = 0;  // 0: any free one
   std::filesystem::path unix_path;  // absolute; empty unless a unix socket
   std::string text;  // canonical form, for messages and as the identity of the listener
+  // Set where business workers of other daemons come in: the worker of this slot alone is there.
+  std::optional<std::uint32_t> link_slot;
   bool is_unix() const { return !unix_path.empty(); }
   bool is_tls() const { return plain_scheme() != scheme; }
   // What is spoken within TLS, or without it: "http" of https, "tcp" of tls.
@@ -110,7 +112,8 @@ struct Tls {
   ClientCertificates client_certificates = ClientCertificates::none;
   std::filesystem::path client_ca;  // PEM; empty where clients are not asked
   TlsVersion min_version = TlsVersion::v1_2;
-  bool is_used() const { return !certificates.empty(); }
+  std::filesystem::path secret_file;  // of a Link: what both ends know; then all else may be empty
+  bool is_used() const { return !certificates.empty() || !secret_file.empty(); }
   friend bool operator==(const Tls&, const Tls&) = default;
 };
 
@@ -151,6 +154,31 @@ struct Gateway {
   friend bool operator==(const Gateway&, const Gateway&) = default;
 };
 
+// Where a business worker finds a gateway worker of another daemon.
+struct LinkTarget {
+  bool tls = false;
+  std::string host;                 // a name, or a literal address without brackets
+  std::uint16_t port = 0;           // of the worker of slot 0; those of the others follow it
+  std::filesystem::path unix_path;  // absolute; empty unless a unix socket
+  std::string text;                 // canonical form, for messages
+  // Of the worker of a slot. Nullopt: no port is left for it.
+  std::optional<LinkTarget> of_slot(std::uint32_t slot) const;
+  friend bool operator==(const LinkTarget&, const LinkTarget&) = default;
+};
+
+// Of gateway and business groups in different daemons.
+struct Link {
+  std::vector<Listen> listen;       // of a gateway group, for slot 0; see Group::addresses()
+  std::vector<LinkTarget> connect;  // of a business group
+  // Paths: of the secret; of a gateway group's certificate, and of the authorities of business
+  // workers; of a business group's certificate, if any, and of the gateway's authorities.
+  Tls tls;
+  std::string server_name;       // that a gateway's certificate is for; empty: the host's
+  milliseconds timeout{30'000};  // without a word of the peer
+  bool is_used() const { return !tls.secret_file.empty(); }
+  friend bool operator==(const Link&, const Link&) = default;
+};
+
 struct Rlimit {
   std::optional<std::uint64_t> soft;  // nullopt: unlimited
   std::optional<std::uint64_t> hard;
@@ -160,7 +188,8 @@ struct Rlimit {
 struct Group {
   std::string name;
   GroupKind kind = GroupKind::plain;
-  std::string of_gateway;        // of a business group: the name of its gateway group
+  std::string of_gateway;        // of a business group: its gateway group; empty: see `link`
+  Link link;                     // to groups of other daemons
   Gateway gateway;               // of a gateway group
   std::filesystem::path plugin;  // absolute path of the .so that was asked for; empty: a gateway
   std::vector<Listen> listen;
@@ -183,6 +212,8 @@ struct Group {
   std::map<std::string, std::string> environment;  // added to the boot environment
   std::filesystem::path working_directory;         // empty: that of the supervisor
   bool dropped = false;  // described by a NAME.yaml in the plugin folder, not by a file of ours
+  // `listen`, then those of `link` for each of `count` workers.
+  std::vector<Listen> addresses() const;
   friend bool operator==(const Group&, const Group&) = default;
 };
 

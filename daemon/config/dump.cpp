@@ -158,6 +158,34 @@ void dump_tls(Writer& out, const Tls& tls) {
   out.field(3, "min_version", quoted_yaml(to_word(tls.min_version)));
 }
 
+void dump_link_tls(Writer& out, const Group& group) {
+  const Tls& tls = group.link.tls;
+  if (tls.certificates.empty() && tls.client_ca.empty() && group.link.server_name.empty()) return;
+  out.line(3, "tls:");
+  if (!tls.certificates.empty()) {
+    out.field(4, "certificate", scalar(tls.certificates.front().certificate.native()));
+    out.field(4, "key", scalar(tls.certificates.front().key.native()));
+  }
+  if (!tls.client_ca.empty()) {
+    out.field(4, group.kind == GroupKind::gateway ? "client_ca" : "ca",
+              scalar(tls.client_ca.native()));
+  }
+  if (!group.link.server_name.empty()) out.field(4, "server_name", scalar(group.link.server_name));
+}
+
+void dump_link(Writer& out, const Group& group) {
+  const Link& link = group.link;
+  if (!link.is_used()) return;
+  out.line(2, group.kind == GroupKind::gateway ? "link:" : "gateway:");
+  if (!link.listen.empty()) out.line(3, "listen:");
+  for (const Listen& listen : link.listen) out.line(4, "- " + scalar(listen.text));
+  if (!link.connect.empty()) out.line(3, "connect:");
+  for (const LinkTarget& target : link.connect) out.line(4, "- " + scalar(target.text));
+  out.field(3, "secret_file", scalar(link.tls.secret_file.native()));
+  dump_link_tls(out, group);
+  out.field(3, "timeout", to_text(link.timeout));
+}
+
 void dump_proxy_protocol(Writer& out, const ProxyProtocol& proxy) {
   out.field(2, "proxy_protocol", proxy.enabled);
   if (!proxy.enabled) return;
@@ -178,6 +206,7 @@ void dump_group(Writer& out, const Group& group) {
   out.line(1, group.name + (group.dropped ? ":  # dropped into the plugin folder" : ":"));
   if (group.kind != GroupKind::plain) out.field(2, "kind", to_word(group.kind));
   if (!group.of_gateway.empty()) out.field(2, "gateway", group.of_gateway);
+  dump_link(out, group);
   if (group.kind != GroupKind::gateway) out.field(2, "plugin", scalar(group.plugin.native()));
   if (!group.listen.empty()) out.line(2, "listen:");
   for (const Listen& listen : group.listen) out.line(3, "- " + scalar(listen.text));

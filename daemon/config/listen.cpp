@@ -46,6 +46,7 @@ constexpr std::array<Foreign, 8> kForeign = {{{"ssl", "tls"},
                                               {"ws+ssl", "wss"},
                                               {"http+tls", "https"},
                                               {"http+ssl", "https"}}};
+constexpr std::uint32_t kLastPort = 65'535;
 constexpr std::size_t kMaxUnixPath = sizeof(sockaddr_un::sun_path) - 1;
 
 // The text form that inet_ntop gives, so that ::1 and 0:0::1 are one address.
@@ -144,6 +145,43 @@ bool Listen::overlaps(const Listen& other) const {
   if (is_v6 != (other.host.find(':') != std::string::npos)) return false;
   const std::string_view all = is_v6 ? kAllV6 : kAllV4;
   return host == all || other.host == all;
+}
+
+// The worker of slot 0 is at the address itself, the others behind it.
+Listen listen_of_slot(const Listen& first, std::uint32_t slot) {
+  Listen listen = first;
+  listen.link_slot = slot;
+  if (slot == 0) return listen;
+  if (first.is_unix()) {
+    listen.unix_path += fmt::format(".{}", slot);
+    listen.text += fmt::format(".{}", slot);
+  } else {
+    listen.port = static_cast<std::uint16_t>(first.port + slot);
+    listen.text = fmt::format("{}:{}", first.text.substr(0, first.text.rfind(':')), listen.port);
+  }
+  return listen;
+}
+
+std::vector<Listen> Group::addresses() const {
+  std::vector<Listen> all = listen;
+  for (const Listen& first : link.listen) {
+    for (std::uint32_t slot = 0; slot < count; ++slot) all.push_back(listen_of_slot(first, slot));
+  }
+  return all;
+}
+
+std::optional<LinkTarget> LinkTarget::of_slot(std::uint32_t slot) const {
+  LinkTarget target = *this;
+  if (slot == 0) return target;
+  if (!unix_path.empty()) {
+    target.unix_path += fmt::format(".{}", slot);
+    target.text += fmt::format(".{}", slot);
+    return target;
+  }
+  if (slot > kLastPort - static_cast<std::uint32_t>(port)) return std::nullopt;
+  target.port = static_cast<std::uint16_t>(port + slot);
+  target.text = fmt::format("{}:{}", text.substr(0, text.rfind(':')), target.port);
+  return target;
 }
 
 std::string unix_path_problem(const std::filesystem::path& path) {

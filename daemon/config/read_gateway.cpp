@@ -82,10 +82,13 @@ void read_kind(const Section& section, Group& group) {
       if (const Entry* const kind = section.find("kind")) {
         section.scope().complain(*kind, section.path() +
                                             ": a business group serves the clients of a gateway; "
-                                            "add gateway: NAME, the name of that group");
+                                            "add gateway: NAME, the name of that group, or "
+                                            "gateway: {connect: [tls://HOST:PORT], ...}");
       }
       return;
     }
+    if (section.find("gateway")->value->kind == NodeKind::map)
+      return read_remote_gateway(section, group);
     section.read("gateway", TextRule{"the name of a group of kind gateway"}, group.of_gateway);
     return;
   }
@@ -99,6 +102,7 @@ void read_gateway(const Section& section, const Entry& group_entry, const Sectio
     complain_of(section, "delivery", kNone);
     complain_of(section, "park", kNone);
     complain_of(section, "may_push", kNone);
+    complain_of(section, "link", kNone);
     complain_of(limits, "ping_limit", kNone);
     complain_of(limits, "ping_data", kNone);
     return;

@@ -21,6 +21,7 @@ constexpr auto kGroupKeys = std::to_array<std::string_view>({"plugin",
                                                              "delivery",
                                                              "park",
                                                              "may_push",
+                                                             "link",
                                                              "tls",
                                                              "listen",
                                                              "count",
@@ -158,6 +159,7 @@ GroupSource read_group(const Scope& scope, const Entry& entry, const PluginPlace
   read_recycle(section, group.recycle);
   read_hang_timeout(section, group.hang_timeout);
   read_tls(section, entry, group);
+  if (group.kind == GroupKind::gateway) read_link(section, source);
   read_proxy_protocol(section, source, group.proxy_protocol);
   read_process(section, group);
   return source;

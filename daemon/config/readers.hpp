@@ -19,6 +19,7 @@ struct GroupSource {
   Group group;
   Place place;
   std::vector<Place> listen_places;  // one for each of group.listen
+  std::vector<Place> link_places;    // and of group.link.listen
 };
 
 // The defaults of a daemon whose relative paths begin in `folder`.
@@ -69,6 +70,11 @@ void read_kind(const Section& section, Group& group);
 // addresses are read.
 void read_gateway(const Section& section, const Entry& group_entry, const Section& limits,
                   Group& group);
+
+// `link` of a gateway group, whose count is read, and `gateway` of a business group where it is a
+// mapping: a gateway of another daemon.
+void read_link(const Section& section, GroupSource& source);
+void read_remote_gateway(const Section& section, Group& group);
 
 // Complains of a business group whose gateway is none.
 void check_gateways(const std::vector<GroupSource>& groups, Problems& problems);

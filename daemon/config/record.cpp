@@ -237,8 +237,9 @@ void read(const json::value& value, std::vector<Tls::Identity>& out) {
   for (const json::value& item : value.as_array()) read_fields(item, kIdentity, out.emplace_back());
 }
 
-constexpr std::array<Field<Tls>, 4> kTls = {
-    {{"certificates", [](const json::value& value, Tls& out) { read(value, out.certificates); }},
+constexpr std::array<Field<Tls>, 5> kTls = {
+    {{"secret_file", [](const json::value& value, Tls& out) { read(value, out.secret_file); }},
+     {"certificates", [](const json::value& value, Tls& out) { read(value, out.certificates); }},
      {"client_certificates",
       [](const json::value& value, Tls& out) {
         read_word<ClientCertificatesRule>(value, out.client_certificates);
@@ -255,10 +256,49 @@ json::value write(const Tls& tls) {
     certificates.push_back(json::object{{"certificate", identity.certificate.native()},
                                         {"key", identity.key.native()}});
   }
-  return json::object{{"certificates", std::move(certificates)},
+  json::object object{{"certificates", std::move(certificates)},
                       {"client_certificates", to_word(tls.client_certificates)},
                       {"client_ca", tls.client_ca.native()},
                       {"min_version", to_word(tls.min_version)}};
+  if (!tls.secret_file.empty()) object["secret_file"] = tls.secret_file.native();
+  return object;
+}
+
+constexpr std::array<Field<LinkTarget>, 5> kLinkTarget = {
+    {{"tls", [](const json::value& value, LinkTarget& out) { read(value, out.tls); }},
+     {"host", [](const json::value& value, LinkTarget& out) { read(value, out.host); }},
+     {"port", [](const json::value& value, LinkTarget& out) { read(value, out.port); }},
+     {"unix_path", [](const json::value& value, LinkTarget& out) { read(value, out.unix_path); }},
+     {"text", [](const json::value& value, LinkTarget& out) { read(value, out.text); }}}};
+
+void read(const json::value& value, std::vector<LinkTarget>& out) {
+  for (const json::value& item : value.as_array())
+    read_fields(item, kLinkTarget, out.emplace_back());
+}
+
+constexpr std::array<Field<Link>, 5> kLink = {
+    {{"listen", [](const json::value& value, Link& out) { read(value, out.listen); }},
+     {"connect", [](const json::value& value, Link& out) { read(value, out.connect); }},
+     {"tls", [](const json::value& value, Link& out) { read_fields(value, kTls, out.tls); }},
+     {"server_name", [](const json::value& value, Link& out) { read(value, out.server_name); }},
+     {"timeout", [](const json::value& value, Link& out) { read(value, out.timeout); }}}};
+
+json::value write(const Link& link) {
+  json::array listen;
+  for (const Listen& address : link.listen) listen.push_back(write(address));
+  json::array connect;
+  for (const LinkTarget& target : link.connect) {
+    connect.push_back(json::object{{"tls", target.tls},
+                                   {"host", target.host},
+                                   {"port", target.port},
+                                   {"unix_path", target.unix_path.native()},
+                                   {"text", target.text}});
+  }
+  return json::object{{"listen", std::move(listen)},
+                      {"connect", std::move(connect)},
+                      {"tls", write(link.tls)},
+                      {"server_name", link.server_name},
+                      {"timeout", link.timeout.count()}};
 }
 
 void read(const json::value& value, ProxyProtocol& out) {
@@ -314,7 +354,7 @@ json::value write(const Gateway& gateway) {
   return object;
 }
 
-constexpr std::array<Field<Group>, 24> kGroup = {{
+constexpr std::array<Field<Group>, 25> kGroup = {{
     {"name", [](const json::value& value, Group& out) { read(value, out.name); }},
     {"plugin", [](const json::value& value, Group& out) { read(value, out.plugin); }},
     {"listen", [](const json::value& value, Group& out) { read(value, out.listen); }},
@@ -343,6 +383,7 @@ constexpr std::array<Field<Group>, 24> kGroup = {{
     {"kind",
      [](const json::value& value, Group& out) { read_word<GroupKindRule>(value, out.kind); }},
     {"of_gateway", [](const json::value& value, Group& out) { read(value, out.of_gateway); }},
+    {"link", [](const json::value& value, Group& out) { read_fields(value, kLink, out.link); }},
     {"gateway",
      [](const json::value& value, Group& out) { read_fields(value, kGateway, out.gateway); }},
     {"compress",
@@ -382,6 +423,7 @@ json::value to_json(const Group& group) {
   if (group.kind != GroupKind::plain) object["kind"] = to_word(group.kind);
   if (!group.of_gateway.empty()) object["of_gateway"] = group.of_gateway;
   if (group.kind == GroupKind::gateway) object["gateway"] = write(group.gateway);
+  if (group.link.is_used()) object["link"] = write(group.link);
   if (group.compress.enabled) object["compress"] = write(group.compress);
   return object;
 }

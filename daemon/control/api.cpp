@@ -20,6 +20,11 @@ json::value write_gateway(const std::optional<GatewayStatus>& gateway) {
                       {"lost", gateway->lost},       {"cut", gateway->cut}};
 }
 
+json::value write_links(const std::optional<LinkStatus>& links) {
+  if (!links) return nullptr;
+  return json::object{{"linked", links->linked}, {"known", links->known}};
+}
+
 GatewayStatus read_gateway(const JsonReader& in) {
   return {.clients = in.count("clients"),
           .workers = in.count("workers"),
@@ -56,6 +61,7 @@ json::object write_worker(const WorkerStatus& worker) {
       {"datagrams_sent", worker.datagrams_sent},
       {"datagrams_dropped", worker.datagrams_dropped},
       {"gateway", write_gateway(worker.gateway)},
+      {"links", write_links(worker.links)},
       {"metrics", std::move(metrics)},
       {"state_lost",
        or_null(worker.state_lost ? std::optional(clean(*worker.state_lost)) : std::nullopt)}};
@@ -91,6 +97,10 @@ WorkerStatus read_worker(const JsonReader& in) {
   worker.datagrams_sent = in.count_or_0("datagrams_sent");
   worker.datagrams_dropped = in.count_or_0("datagrams_dropped");
   if (in.has("gateway")) worker.gateway = read_gateway(in.object("gateway"));
+  if (in.has("links")) {
+    const JsonReader links = in.object("links");
+    worker.links = LinkStatus{.linked = links.count("linked"), .known = links.count("known")};
+  }
   for (const auto& member : in.object("metrics").members()) {
     if (member.value().is_null()) continue;
     const std::string name(member.key().data(), member.key().size());

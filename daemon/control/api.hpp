@@ -25,7 +25,8 @@
 //                             null, "tls_handshakes", "tls_failed", "datagrams_received",
 //                             "datagrams_sent", "datagrams_dropped", "gateway": {"clients",
 //                             "workers", "waiting", "waiting_bytes", "lost", "cut"} | null in
-//                             another group than a gateway, "metrics": {name: number},
+//                             another group than a gateway, "links": {"linked", "known"} |
+//                             null in another than a business group, "metrics": {name: number},
 //                             "state_lost": words | null}]}]}
 //
 // POST /v1/reload, /v1/restart, /v1/rollback, /v1/scale and /v1/drain, and GET /v1/rollout/events,
@@ -101,6 +102,13 @@ struct GatewayStatus {
   friend bool operator==(const GatewayStatus&, const GatewayStatus&) = default;
 };
 
+// Of a worker of a business group.
+struct LinkStatus {
+  std::uint64_t linked = 0;  // gateway workers that it is linked to
+  std::uint64_t known = 0;   // that there are, as far as it knows
+  friend bool operator==(const LinkStatus&, const LinkStatus&) = default;
+};
+
 // A slot's worker; a slot that drains an old worker beside its successor has two. pid is 0 while
 // there is none.
 struct WorkerStatus {
@@ -124,6 +132,7 @@ struct WorkerStatus {
   std::uint64_t datagrams_sent = 0;
   std::uint64_t datagrams_dropped = 0;  // in either direction: for want of room, or forged
   std::optional<GatewayStatus> gateway{};
+  std::optional<LinkStatus> links{};
   std::map<std::string, double> metrics{};  // the plugin's own; finite
   // Why the slot has not what its worker before knew; until a reload or a drain of it goes well.
   std::optional<std::string> state_lost{};

@@ -16,10 +16,25 @@ Business::Business(boost::asio::io_context& context, Identity identity, Hooks ho
 
 Business::~Business() { stop(); }
 
-void Business::add_link(os::Fd socket) {
+void Business::add_link(os::Fd socket, std::function<void()> ended) {
+  Watch watch;
+  watch.ended = [this, ended = std::move(ended)](const std::string& why, bool is_told) {
+    if (!is_told) hooks_.complain(fmt::format("a link to a gateway worker has ended: {}", why));
+    if (ended) ended();
+  };
+  make_link(LinkSocket(context_, std::move(socket)), std::move(watch));
+}
+
+void Business::add_link(LinkSocket socket, milliseconds timeout, Watch watch) {
+  const std::uint64_t id = make_link(std::move(socket), std::move(watch));
+  gates_.at(id).link->watch_peer(timeout);
+}
+
+std::uint64_t Business::make_link(LinkSocket socket, Watch watch) {
   const std::uint64_t id = ++last_link_;
   const auto link = std::make_shared<Link>(context_, std::move(socket));
   gates_[id].link = link;
+  gates_[id].watch = std::move(watch);
   Hello hello;
   hello.role = Role::business;
   hello.slot = identity_.slot;
@@ -31,6 +46,7 @@ void Business::add_link(os::Fd socket) {
   hooks.drained = [] {};
   hooks.ended = [this, id](const std::string& why) { link_ended(id, why); };
   link->start(hello, std::move(hooks));
+  return id;
 }
 
 void Business::opened(std::uint64_t id, const Hello& peer) {
@@ -41,14 +57,16 @@ void Business::opened(std::uint64_t id, const Hello& peer) {
                     peer.group, peer.slot);
     append_refused(gate.link->out(), why);
     gate.link->close();
+    const Watch watch = std::move(gate.watch);
     gates_.erase(id);
-    return hooks_.complain(why);
+    return watch.ended(why, false);
   }
   gate.instance = peer.instance;
   gate.base = last_event_;
   gate.workers = peer.workers;
   gate.name = fmt::format("{}/{}", peer.group, peer.slot);
   if (taking_ && !draining_) say_ready(gate);
+  gate.watch.opened(peer);
 }
 
 // Events and clients are told apart by the instance.
@@ -122,6 +140,16 @@ bool Business::on_link_message(std::uint64_t id, std::string_view message) {
       if (!draining_) return false;
       gate.drained = true;
       hooks_.fewer();
+      return true;
+    case LinkKind::workers: {
+      const auto workers = read_workers(message);
+      if (!workers) return false;
+      gate.workers = *workers;
+      gate.watch.resized(*workers);
+      return true;
+    }
+    case LinkKind::leaving:
+      gate.watch.leaving();
       return true;
     default:
       return false;
@@ -216,10 +244,8 @@ bool Business::on_answer(Gate& gate, std::string_view message) {
 
 void Business::link_ended(std::uint64_t id, const std::string& why) {
   auto gate = gates_.extract(id);
-  if (gate.mapped().instance == 0) {
-    hooks_.complain(fmt::format("a link to a gateway worker has ended: {}", why));
-    return;
-  }
+  const Watch watch = std::move(gate.mapped().watch);
+  if (gate.mapped().instance == 0) return watch.ended(why, false);
   hooks_.complain(
       fmt::format("the link to gateway worker {} has ended: {}; {} clients of it are "
                   "gone",
@@ -231,11 +257,12 @@ void Business::link_ended(std::uint64_t id, const std::string& why) {
   requests_.gateway_gone(instance);
   if (idle && !farewells_.empty()) later([this] { say_farewells(); });
   hooks_.fewer();
+  watch.ended(why, true);
 }
 
 void Business::say_farewells() {
   std::string body;
-  append_closing(body, {0, "its gateway worker has ended"});
+  append_closing(body, {0, "the link to its gateway worker has ended"});
   for (std::size_t i = 0; i < kFarewells && !farewells_.empty(); ++i) {
     const auto [id, client] = std::move(farewells_.back());
     farewells_.pop_back();
@@ -293,10 +320,11 @@ std::vector<std::pair<Business::Gate*, Target>> Business::split(const Audience& 
   return parts;
 }
 
-bool Business::some_are_missing() const {
-  std::size_t expected = 1;
-  for (const auto& [id, gate] : gates_) expected = std::max<std::size_t>(expected, gate.workers);
-  return gateways() < expected;
+std::size_t Business::known_gateways() const {
+  // One that leaves may be there beside the one that takes its place.
+  std::size_t known = std::max(expected_, gateways());
+  for (const auto& [id, gate] : gates_) known = std::max<std::size_t>(known, gate.workers);
+  return known;
 }
 
 Business::Sent Business::tell(const Audience& audience, const Command& command,
@@ -337,7 +365,7 @@ std::uint64_t Business::ask(const Audience& audience, const Command& command, mi
       of_clients ? std::ranges::any_of(
                        audience.clients,
                        [&](ClientId client) { return !gateways.contains(client.instance); })
-                 : some_are_missing();
+                 : this->gateways() < known_gateways();
   // Nobody to ask: answered at the next tick.
   const Time deadline = parts.empty() ? now() : now() + timeout;
   const std::uint64_t request =

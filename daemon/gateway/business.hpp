@@ -79,8 +79,22 @@ class Business final {
   Business(const Business&) = delete;
   Business& operator=(const Business&) = delete;
 
-  // A connected stream socket to a gateway worker.
-  void add_link(os::Fd socket);
+  // What becomes of a link. None is called from within a member of this class but add_link().
+  struct Watch {
+    std::function<void(const Hello& peer)> opened = [](const Hello&) {};
+    std::function<void(std::uint32_t workers)> resized = [](std::uint32_t) {};
+    // Another worker takes the peer's place; the link goes on.
+    std::function<void()> leaving = [] {};
+    // Once, and last; not after stop(). `is_told`: people have been told.
+    std::function<void(const std::string& why, bool is_told)> ended;
+  };
+
+  // A connected stream socket to a gateway worker of this daemon. `ended`: the link has.
+  void add_link(os::Fd socket, std::function<void()> ended = {});
+  // To one of another daemon, which has proved who it is: it is to be heard of all `timeout` long.
+  void add_link(LinkSocket socket, milliseconds timeout, Watch watch);
+  // So many gateway workers there are, as far as is known; without them answers are partial.
+  void expect(std::size_t gateways) { expected_ = gateways; }
   // From now on it takes events.
   void begin();
   // It takes no new ones.
@@ -98,7 +112,8 @@ class Business final {
 
   // Null: it is not with this worker. Until the next event.
   const KnownClient* find(ClientId client) const;
-  std::size_t gateways() const;
+  std::size_t gateways() const;  // that there is a link to
+  std::size_t known_gateways() const;
 
   enum class Sent { sent, no_gateway, full };
   // Of `command` only what is not about whom is read. No answer.
@@ -113,6 +128,7 @@ class Business final {
  private:
   struct Gate {
     std::shared_ptr<Link> link;
+    Watch watch;
     std::string name;            // of the gateway worker, for people
     std::uint64_t instance = 0;  // 0: it has not said hello
     std::uint32_t workers = 1;   // of its group
@@ -127,6 +143,7 @@ class Business final {
   };
   using Gates = std::map<std::uint64_t, Gate>;  // by a number of their link
 
+  std::uint64_t make_link(LinkSocket socket, Watch watch);
   void opened(std::uint64_t id, const Hello& peer);
   bool on_link_message(std::uint64_t id, std::string_view message);
   bool on_assign(Gate& gate, std::string_view message);
@@ -144,7 +161,6 @@ class Business final {
   Gate* find_gate(std::uint64_t instance);
   // The gates that a command goes to, each with its own clients.
   std::vector<std::pair<Gate*, Target>> split(const Audience& audience);
-  bool some_are_missing() const;
 
   boost::asio::io_context& context_;
   Identity identity_;
@@ -156,6 +172,7 @@ class Business final {
   std::vector<std::pair<ClientId, KnownClient>> farewells_;  // whose gateway worker is gone
   const KnownClient* leaving_ = nullptr;                     // whose close is being told
   ClientId leaving_id_{};
+  std::size_t expected_ = 1;
   bool taking_ = false;
   bool draining_ = false;
   std::shared_ptr<const char> alive_ = std::make_shared<const char>('\0');

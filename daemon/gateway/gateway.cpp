@@ -38,7 +38,7 @@ Gateway::~Gateway() {
   for (auto& [id, peer] : peers_) peer.link->close();
 }
 
-void Gateway::add_link(os::Fd socket) {
+void Gateway::add_link(LinkSocket socket, std::optional<milliseconds> timeout) {
   const LinkId id = ++last_link_;
   const auto link = std::make_shared<Link>(context_, std::move(socket));
   peers_[id] = {link, "a business worker"};
@@ -49,21 +49,40 @@ void Gateway::add_link(os::Fd socket) {
   hello.workers = identity_.workers;
   hello.group = identity_.group;
   Link::Hooks hooks;
-  hooks.open = [this, id](const Hello& peer) {
-    Peer& known = peers_.at(id);
-    known.name = fmt::format("{}/{}", peer.group, peer.slot);
-    if (peer.role == Role::business) return;
-    const std::string why = fmt::format("{} is no business worker", known.name);
-    append_refused(known.link->out(), why);
-    known.link->close();
-    peers_.erase(id);
-    complain_(why);
-  };
+  hooks.open = [this, id](const Hello& peer) { opened(id, peer); };
   hooks.message = [this, id](std::string_view message) { return on_link_message(id, message); };
   hooks.batch_end = [] {};
   hooks.drained = [this, id] { peers_.at(id).link->resume(); };
   hooks.ended = [this, id](const std::string& why) { link_ended(id, why); };
   link->start(hello, std::move(hooks));
+  if (timeout) link->watch_peer(*timeout);
+}
+
+void Gateway::opened(LinkId id, const Hello& hello) {
+  Peer& peer = peers_.at(id);
+  peer.name = fmt::format("{}/{}", hello.group, hello.slot);
+  if (hello.role == Role::business) return;
+  const std::string why = fmt::format("{} is no business worker", peer.name);
+  append_refused(peer.link->out(), why);
+  peer.link->close();
+  peers_.erase(id);
+  complain_(why);
+}
+
+void Gateway::resize(std::uint32_t workers) {
+  if (std::exchange(identity_.workers, workers) == workers) return;
+  for (auto& [id, peer] : peers_) {
+    // Behind the hello that it was sent first.
+    append_workers(peer.link->out(), workers);
+    peer.link->flush();
+  }
+}
+
+void Gateway::leave() {
+  for (auto& [id, peer] : peers_) {
+    append_bare(peer.link->out(), LinkKind::leaving);
+    peer.link->flush();
+  }
 }
 
 void Gateway::link_ended(LinkId id, const std::string& why) {

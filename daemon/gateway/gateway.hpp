@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "gateway/client_table.hpp"
@@ -57,8 +58,14 @@ class Gateway final : public net::StreamHandler, private Router::Sink {
   Gateway& operator=(const Gateway&) = delete;
 
   void start(net::StreamServer& server) { server_ = &server; }
-  // A connected stream socket to a business worker.
-  void add_link(os::Fd socket);
+  // A connected stream socket to a business worker of this daemon.
+  void add_link(os::Fd socket) { add_link(LinkSocket(context_, std::move(socket)), {}); }
+  // To one of another daemon, which has proved who it is: it is to be heard of all `timeout` long.
+  void add_link(LinkSocket socket, std::optional<milliseconds> timeout);
+  // So many workers has its group from now on.
+  void resize(std::uint32_t workers);
+  // Another worker takes its place, or none: business workers of other daemons look for it.
+  void leave();
   // To be called each net::TimerWheel::kTick.
   void tick();
   // Does what business code asks, or somebody outside; see Verb.
@@ -98,6 +105,7 @@ class Gateway final : public net::StreamHandler, private Router::Sink {
     std::string name;  // of the business worker, for people
     bool ready = false;
   };
+  void opened(LinkId id, const Hello& hello);
   // Of a client until nobody hears of it any more: its connection ends before.
   struct Facts {
     std::string remote, local, listener, protocol;

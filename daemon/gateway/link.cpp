@@ -1,36 +1,23 @@
 #include "gateway/link.hpp"
 
 #include <fmt/format.h>
-#include <sys/socket.h>
 
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/write.hpp>
+#include <span>
 #include <utility>
 
 namespace appserver::gateway {
 namespace {
 
 using boost::system::error_code;
+using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kReadSize = std::size_t{128} << 10;
 
-int family_of(int socket) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof(address);
-  return ::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) == 0
-             ? address.ss_family
-             : AF_UNSPEC;
-}
-
 }  // namespace
 
-Link::Link(boost::asio::io_context& context, os::Fd socket)
-    : socket_(context.get_executor(),
-              boost::asio::generic::stream_protocol(family_of(socket.get()), 0), socket.get()),
-      deadline_(context) {
-  socket.release();
-}
+Link::Link(boost::asio::io_context& context, LinkSocket socket)
+    : socket_(std::move(socket)), deadline_(context), watch_(context) {}
 
 void Link::start(const Hello& own, Hooks hooks) {
   hooks_ = std::move(hooks);
@@ -45,7 +32,7 @@ void Link::start(const Hello& own, Hooks hooks) {
 
 void Link::flush() {
   if (std::exchange(flushing_, true)) return;
-  boost::asio::post(socket_.get_executor(), [self = shared_from_this()] {
+  boost::asio::post(socket_.executor(), [self = shared_from_this()] {
     self->flushing_ = false;
     self->send();
   });
@@ -59,20 +46,16 @@ void Link::send() {
   if (!sending_.empty()) return;
   if (out_.empty()) {
     if (!closing_) return;
-    error_code error;
-    socket_.shutdown(Socket::shutdown_send, error);
-    if (error) destroy();
+    if (!socket_.end_output()) destroy();
     return;
   }
   sending_.swap(out_);
-  boost::asio::async_write(
-      socket_, boost::asio::buffer(sending_),
-      [self = shared_from_this()](const error_code& error, std::size_t) { self->sent(error); });
+  socket_.write(sending_, shared_from_this(), [this](const std::string& why) { sent(why); });
 }
 
-void Link::sent(const error_code& error) {
+void Link::sent(const std::string& why) {
   if (ended_) return;
-  if (error) return stop_sending(error.message());
+  if (!why.empty()) return stop_sending(why);
   // Until here what waits has only grown.
   was_full_ = was_full_ || is_full();
   sending_.clear();
@@ -97,8 +80,9 @@ void Link::stop_sending(const std::string& why) {
 }
 
 void Link::resume() {
+  heard_ = Clock::now();
   if (!std::exchange(paused_, false) || reading_) return;
-  boost::asio::post(socket_.get_executor(), [self = shared_from_this()] {
+  boost::asio::post(socket_.executor(), [self = shared_from_this()] {
     if (!self->ended_ && !self->closing_ && !self->paused_ && !self->reading_) {
       self->take_received();
     }
@@ -109,22 +93,22 @@ void Link::read() {
   if (std::exchange(reading_, true)) return;
   const std::size_t before = received_.size();
   received_.resize(before + kReadSize);
-  socket_.async_read_some(
-      boost::asio::buffer(received_.data() + before, kReadSize),
-      [self = shared_from_this(), before](const error_code& error, std::size_t size) {
-        self->reading_ = false;
-        self->received_.resize(before + size);
-        if (self->ended_) return;
-        if (self->closing_) {
-          self->received_.clear();
-          return error ? self->destroy() : self->read();
-        }
-        if (error) {
-          return self->end(error == boost::asio::error::eof ? "its peer has ended"
-                                                            : error.message());
-        }
-        self->take_received();
-      });
+  socket_.read_some(
+      std::span(received_.data() + before, kReadSize), shared_from_this(),
+      [this, before](const std::string& why, std::size_t size) { was_read(why, before, size); });
+}
+
+void Link::was_read(const std::string& why, std::size_t before, std::size_t size) {
+  reading_ = false;
+  received_.resize(before + size);
+  if (ended_) return;
+  if (closing_) {
+    received_.clear();
+    return why.empty() ? read() : destroy();
+  }
+  if (!why.empty()) return end(why);
+  heard_ = Clock::now();
+  take_received();
 }
 
 void Link::take_received() {
@@ -152,6 +136,13 @@ bool Link::take(std::string_view message) {
   if (const auto why = read_refused(message)) {
     end(fmt::format("its peer refused it: {}", *why));
     return false;
+  }
+  const auto kind = kind_of(message);
+  if (kind == LinkKind::pong) return true;
+  if (kind == LinkKind::ping) {
+    append_bare(out_, LinkKind::pong);
+    flush();
+    return true;
   }
   if (hooks_.message(message)) return true;
   if (!closing_) end("its peer sent a message that is malformed");
@@ -185,6 +176,32 @@ bool Link::take_hello(std::string_view message) {
   return true;
 }
 
+void Link::watch_peer(std::chrono::milliseconds timeout) {
+  timeout_ = timeout;
+  heard_ = Clock::now();
+  look_at_peer();
+}
+
+// A peer that has vanished sends no FIN, and what is sent to it waits for a quarter of an hour.
+void Link::look_at_peer() {
+  watch_.expires_after(timeout_ / 4);
+  watch_.async_wait([weak = weak_from_this()](const error_code& error) {
+    const auto self = weak.lock();
+    if (error || !self || self->ended_ || self->closing_) return;
+    const auto silence = Clock::now() - self->heard_;
+    const auto patience = self->timeout_ * (self->paused_ ? kPausedPatience : 1);
+    if (silence >= patience) {
+      return self->end(fmt::format("nothing was heard of its peer for {} ms",
+                                   std::chrono::milliseconds(patience).count()));
+    }
+    if (self->open_ && !self->broken_ && silence >= self->timeout_ / 5) {
+      append_bare(self->out_, LinkKind::ping);
+      self->flush();
+    }
+    self->look_at_peer();
+  });
+}
+
 void Link::close() {
   if (ended_ || std::exchange(closing_, true)) return;
   deadline_.expires_after(kPatience);
@@ -205,8 +222,8 @@ void Link::end(const std::string& why) {
 void Link::destroy() {
   ended_ = true;
   deadline_.cancel();
-  error_code ignored;  // nothing was left to lose
-  socket_.close(ignored);
+  watch_.cancel();
+  socket_.close();
 }
 
 }  // namespace appserver::gateway

@@ -2,8 +2,6 @@
 // messages in both directions.
 #pragma once
 
-#include <boost/asio/basic_stream_socket.hpp>
-#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
@@ -15,7 +13,7 @@
 #include <string_view>
 
 #include "gateway/link_message.hpp"
-#include "os/fd.hpp"
+#include "gateway/link_socket.hpp"
 
 namespace appserver::gateway {
 
@@ -40,12 +38,17 @@ class Link final : public std::enable_shared_from_this<Link> {
     std::function<void(const std::string& why)> ended;
   };
 
-  // Takes a connected stream socket. Throws where the loop cannot watch it.
-  Link(boost::asio::io_context& context, os::Fd socket);
+  // While reading is paused, as so many times the timeout of watch_peer().
+  static constexpr int kPausedPatience = 4;
+
+  Link(boost::asio::io_context& context, LinkSocket socket);
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
 
   void start(const Hello& own, Hooks hooks);
+  // The link ends where nothing is heard of the peer for so long, which is asked for a word in
+  // time. Without this call it ends with the socket alone.
+  void watch_peer(std::chrono::milliseconds timeout);
 
   // Whole frames may be appended here, before the link has ended; then flush().
   std::string& out() { return out_; }
@@ -63,21 +66,23 @@ class Link final : public std::enable_shared_from_this<Link> {
   void close();
 
  private:
-  using Socket = boost::asio::basic_stream_socket<boost::asio::generic::stream_protocol,
-                                                  boost::asio::io_context::executor_type>;
-
   void read();
   void take_received();
   bool take(std::string_view message);
   bool take_hello(std::string_view message);
+  void look_at_peer();
   void send();
-  void sent(const boost::system::error_code& error);
+  void sent(const std::string& why);
+  void was_read(const std::string& why, std::size_t before, std::size_t size);
   void stop_sending(const std::string& why);
   void end(const std::string& why);
   void destroy();
 
-  Socket socket_;
+  LinkSocket socket_;
   boost::asio::steady_timer deadline_;
+  boost::asio::steady_timer watch_;
+  std::chrono::milliseconds timeout_{0};
+  std::chrono::steady_clock::time_point heard_{};
   Hooks hooks_;
   std::string received_;
   std::string out_;

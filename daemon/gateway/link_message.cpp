@@ -159,6 +159,10 @@ void append_refused(std::string& out, std::string_view why) {
 
 void append_bare(std::string& out, LinkKind kind) { append_frame(out, begin(kind)); }
 
+void append_workers(std::string& out, std::uint32_t workers) {
+  append_frame(out, begin(LinkKind::workers).number(workers));
+}
+
 void append_acknowledge(std::string& out, const std::vector<std::uint64_t>& numbers) {
   Packer packer = begin(LinkKind::acknowledge);
   for (const std::uint64_t number : numbers) packer.number(number);
@@ -225,6 +229,9 @@ std::optional<LinkKind> kind_of(std::string_view message) {
     case LinkKind::ready:
     case LinkKind::drain:
     case LinkKind::drained:
+    case LinkKind::ping:
+    case LinkKind::pong:
+    case LinkKind::leaving:
       if (message.size() > 1) break;
       return kind;
     case LinkKind::hello:
@@ -234,6 +241,7 @@ std::optional<LinkKind> kind_of(std::string_view message) {
     case LinkKind::assign:
     case LinkKind::event:
     case LinkKind::answer:
+    case LinkKind::workers:
       return kind;
   }
   return std::nullopt;
@@ -259,6 +267,14 @@ std::optional<std::string_view> read_refused(std::string_view message) {
   auto from = open(message, LinkKind::refused);
   if (!from) return std::nullopt;
   return from->rest();
+}
+
+std::optional<std::uint32_t> read_workers(std::string_view message) {
+  auto from = open(message, LinkKind::workers);
+  if (!from) return std::nullopt;
+  const auto workers = from->number<std::uint32_t>();
+  if (workers == 0) from->fail();
+  return whole(*from, workers);
 }
 
 std::optional<std::vector<std::uint64_t>> read_acknowledge(std::string_view message) {

@@ -24,7 +24,7 @@
 namespace appserver::gateway {
 
 // Raised when a message's meaning changes; a peer that cannot speak it is refused with words.
-inline constexpr std::uint16_t kLinkVersion = 1;
+inline constexpr std::uint16_t kLinkVersion = 2;
 // Of one message. A client's is at most a quarter of it: the configuration sees to that.
 inline constexpr std::size_t kMaxLinkMessage = std::size_t{64} << 20;
 // Of the message that a link begins with.
@@ -39,6 +39,8 @@ inline constexpr std::size_t kMaxAnswer = std::size_t{32} << 20;
 enum class LinkKind : std::uint8_t {
   hello = 1,
   refused = 2,  // why; the link ends
+  ping = 3,     // asks for a pong, at once
+  pong = 4,
   // Business worker to gateway.
   ready = 10,
   drain = 11,
@@ -49,6 +51,8 @@ enum class LinkKind : std::uint8_t {
   event = 31,
   drained = 32,
   answer = 33,
+  workers = 34,  // so many has its group now
+  leaving = 35,  // another worker takes its place; this one stays for its clients
 };
 
 enum class Role : std::uint8_t { gateway = 1, business = 2 };
@@ -173,7 +177,8 @@ std::optional<OpeningRequest> read_opening(std::string_view body);
 // Whole frames. Each is appended to `out`.
 void append_hello(std::string& out, const Hello& hello);
 void append_refused(std::string& out, std::string_view why);
-void append_bare(std::string& out, LinkKind kind);  // ready, drain, drained
+void append_bare(std::string& out, LinkKind kind);  // ready, drain, drained, ping, pong, leaving
+void append_workers(std::string& out, std::uint32_t workers);
 void append_acknowledge(std::string& out, const std::vector<std::uint64_t>& numbers);
 void append_assign(std::string& out, const Assign& assign);
 void append_event(std::string& out, const EventMessage& event);
@@ -188,6 +193,7 @@ std::optional<LinkKind> kind_of(std::string_view message);
 // Of messages of that kind, without their frame; views into it. Nullopt: malformed.
 std::optional<Hello> read_hello(std::string_view message);
 std::optional<std::string_view> read_refused(std::string_view message);
+std::optional<std::uint32_t> read_workers(std::string_view message);
 std::optional<std::vector<std::uint64_t>> read_acknowledge(std::string_view message);
 std::optional<Assign> read_assign(std::string_view message);
 std::optional<EventMessage> read_event(std::string_view message);

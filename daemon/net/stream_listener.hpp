@@ -19,6 +19,9 @@ struct StreamListener {
   std::shared_ptr<const tls::Server> tls{};  // null: none
   bool behind_proxy = false;                 // each connection begins with a PROXY header
   bool is_udp = false;                       // no connections at all
+  // No clients come in here, but business workers of other daemons.
+  bool is_link = false;
+  bool is_link_under_tls = false;
 };
 
 }  // namespace appserver::net

@@ -71,7 +71,9 @@ plugin::Build pinned_build(const config::Group& group, const plugin::Build& comm
 
 // Of a group that has run: damaged files hold up neither it nor the others.
 void take_in_tls_as_it_is(GroupRelease& release) {
+  const config::Tls& link = release.config.link.tls;
   if (release.config.tls.is_used()) release.tls = load_what_serves(release.config.tls, nullptr);
+  if (link.is_used()) release.link = load_what_serves(link, nullptr);
 }
 
 // Of a release that is made from another one: it is not that one which goes back.
@@ -156,6 +158,18 @@ void take_in_tls(GroupRelease& release, const GroupRelease* before,
   }
 }
 
+void take_in_link(GroupRelease& release, const GroupRelease* before,
+                  std::vector<std::string>& notes) {
+  try {
+    release.link = load_link_of(release.config);
+  } catch (const std::exception& error) {
+    if (before == nullptr) throw;
+    release.link = load_what_serves(release.config.link.tls, nullptr);
+    notes.push_back(fmt::format("{}: {}; until that is mended there is no link",
+                                release.config.name, error.what()));
+  }
+}
+
 // A group as the file has it, with its committed build where that is of the same plugin.
 GroupRelease make_group(const config::Group& group, const GroupRelease* before,
                         const config::Daemon& daemon, Archive& archive,
@@ -170,6 +184,7 @@ GroupRelease make_group(const config::Group& group, const GroupRelease* before,
                       ? pinned_build(group, before->build, daemon, archive, notes)
                       : take_in(group, daemon, archive);
   take_in_tls(release, before, notes);
+  take_in_link(release, before, notes);
   return release;
 }
 

@@ -20,7 +20,12 @@ void GatewayLinks::started(const std::shared_ptr<WorkerProcess>& worker) {
   for (const Member& each : members_) {
     if (each.gateway != fresh.gateway || each.is_gateway == is_gateway) continue;
     const auto other = each.worker.lock();
-    if (!other->has_left()) link(*worker, *other);
+    if (other->has_left()) continue;
+    if (is_gateway) {
+      link(worker, other);
+    } else {
+      link(other, worker);
+    }
   }
   members_.push_back(std::move(fresh));
 }
@@ -36,19 +41,35 @@ std::vector<std::shared_ptr<WorkerProcess>> GatewayLinks::workers_of(
   return workers;
 }
 
-void GatewayLinks::link(WorkerProcess& one, WorkerProcess& other) {
+void GatewayLinks::want(const std::shared_ptr<WorkerProcess>& worker, std::uint64_t number) {
+  const auto found = made_.find(number);
+  if (found == made_.end() || found->second.business.lock() != worker) return;
+  const auto gateway = found->second.gateway.lock();
+  const auto age = std::chrono::steady_clock::now() - found->second.when;
+  if (!gateway || age < kLeastLife) return;
+  made_.erase(found);
+  if (!gateway->has_left() && !worker->has_left()) link(gateway, worker);
+}
+
+void GatewayLinks::link(const std::shared_ptr<WorkerProcess>& gateway,
+                        const std::shared_ptr<WorkerProcess>& business) {
+  std::erase_if(made_, [](const auto& each) {
+    return each.second.gateway.expired() || each.second.business.expired();
+  });
   try {
-    const auto [of_one, of_other] = os::make_socket_pair(SOCK_STREAM);
+    const auto [of_gateway, of_business] = os::make_socket_pair(SOCK_STREAM);
     channel::Message message;
     message.kind = channel::Kind::link;
-    one.send(message, {of_one.get()});
-    other.send(message, {of_other.get()});
+    message.number = ++last_;
+    made_[last_] = {gateway, business, std::chrono::steady_clock::now()};
+    gateway->send(message, {of_gateway.get()});
+    business->send(message, {of_business.get()});
   } catch (const std::exception& error) {
     log_.error(
         "{}/{}, pid {}, cannot be linked to {}/{}, pid {}: {}; `appserverctl restart {}` "
         "tries it again",
-        one.group(), one.slot(), one.pid(), other.group(), other.slot(), other.pid(), error.what(),
-        one.group());
+        business->group(), business->slot(), business->pid(), gateway->group(), gateway->slot(),
+        gateway->pid(), error.what(), business->group());
   }
 }
 

@@ -2,6 +2,9 @@
 // that nobody else can reach.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,6 +24,11 @@ class GatewayLinks final {
   void started(const std::shared_ptr<WorkerProcess>& worker);
   // Those of a gateway group that have started and live.
   std::vector<std::shared_ptr<WorkerProcess>> workers_of(const std::string& gateway) const;
+  // A business worker has lost a link that it was given: it gets another one, if the gateway worker
+  // lives and the link is kLeastLife old. What is not its own is not looked at.
+  void want(const std::shared_ptr<WorkerProcess>& worker, std::uint64_t number);
+
+  static constexpr std::chrono::milliseconds kLeastLife{100};
 
  private:
   struct Member {
@@ -29,10 +37,19 @@ class GatewayLinks final {
     std::weak_ptr<WorkerProcess> worker;
   };
 
-  void link(WorkerProcess& one, WorkerProcess& other);
+  struct Made {
+    std::weak_ptr<WorkerProcess> gateway;
+    std::weak_ptr<WorkerProcess> business;
+    std::chrono::steady_clock::time_point when;
+  };
+
+  void link(const std::shared_ptr<WorkerProcess>& gateway,
+            const std::shared_ptr<WorkerProcess>& business);
 
   telemetry::Log& log_;
-  std::vector<Member> members_;  // each that lives once
+  std::vector<Member> members_;         // each that lives once
+  std::map<std::uint64_t, Made> made_;  // of those that live, by number
+  std::uint64_t last_ = 0;
 };
 
 }  // namespace appserver::supervisor

@@ -82,6 +82,7 @@ Group::Group(const SpawnContext& context, GroupReleasePtr release, config::LogLe
       health_timer_(context.io) {
   make_room(committed_->config.count);
   renew_tls(committed_->config.tls, committed_->tls);
+  renew_tls(committed_->config.link.tls, committed_->link);
   arm_health_check();
 }
 
@@ -114,6 +115,7 @@ void Group::roll(const RollOrder& order, OnEvent on_event, OnRolled rolled) {
   deaths_.clear();
   make_room(target_->config.count);
   renew_tls(target_->config.tls, target_->tls);
+  renew_tls(target_->config.link.tls, target_->link);
   try {
     listeners_.extend(target_->config, std::max(target_->config.count, listeners_.slots()));
   } catch (const std::exception& error) {
@@ -139,6 +141,14 @@ void Group::tell_kept() {
   for (const auto& [id, view] : machine_.workers()) {
     if (view.gate != Gate::open || view.draining) continue;
     if (WorkerProcess* process = find(id)) process->send(make_message(Kind::kept));
+  }
+}
+
+void Group::tell_gateway_size() {
+  if (committed_->config.kind != config::GroupKind::gateway) return;
+  for (const auto& [id, view] : machine_.workers()) {
+    if (WorkerProcess* process = find(id))
+      process->send(make_message(Kind::gateway_size, 0, committed_->config.count));
   }
 }
 
@@ -220,10 +230,12 @@ void Group::start_process(WorkerId worker, std::uint32_t slot, ReleaseId number,
   Process& process = processes_[worker];
   process.generation = boot.generation;
   try {
-    std::vector<int> descriptors = listeners_.of_slot(slot, release->config.listen);
+    std::vector<int> descriptors = listeners_.of_slot(slot, release->config.addresses());
     if (state) descriptors.push_back(state.get());
     const TlsMaterialPtr tls = tls_of(*release);
     if (tls) descriptors.push_back(tls->file.get());
+    const TlsMaterialPtr link = link_of(*release);
+    if (link) descriptors.push_back(link->file.get());
     process.process = WorkerProcess::start(context_, boot, descriptors, std::move(hooks));
     log(Level::debug, slot, process.process->pid(), "started");
   } catch (const std::exception& error) {

@@ -89,13 +89,16 @@ class Group final {
   std::string recycle(std::uint32_t slot, OnEvent on_event, OnRecycled done);
   // A reload left this group alone.
   void tell_kept();
+  void tell_gateway_size();
   void stop(bool fast);
 
   // What a worker of the release is to serve with: the newest that is known to be good of its
   // files. Null without TLS.
   TlsMaterialPtr tls_of(const GroupRelease& release) const;
+  // The same of its link to groups of other daemons; null without one.
+  TlsMaterialPtr link_of(const GroupRelease& release) const;
   // Newer material of these files, for all workers that use them, from now on. `as_before`: as
-  // what tls_of() gives.
+  // what tls_of() or link_of() gives.
   void renew_tls(const config::Tls& tls, TlsMaterialPtr material);
 
   const std::string& name() const { return committed_->config.name; }

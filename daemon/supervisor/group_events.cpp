@@ -209,6 +209,7 @@ void Group::carry_out(const effect::RollDone& done) {
   } catch (const std::exception& error) {
     log(Level::error, 0, 0, fmt::format("closing addresses: {}", error.what()));
   }
+  tell_gateway_size();
   // Not from here: what follows may roll this group again.
   boost::asio::post(context_.io, [rolled = std::exchange(on_rolled_, nullptr), done] {
     if (rolled) rolled(done.outcome, done.text);

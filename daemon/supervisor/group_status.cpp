@@ -69,6 +69,10 @@ control::WorkerStatus Group::worker_status(WorkerId worker, const WorkerView& vi
   status.datagrams_sent = page.datagrams_sent.get();
   status.datagrams_dropped = page.datagrams_unsent.get() + page.datagrams_lost.get();
   if (process.kind() == config::GroupKind::gateway) status.gateway = read_gateway(page.gateway);
+  if (process.kind() == config::GroupKind::business) {
+    status.links =
+        control::LinkStatus{.linked = page.links.linked.get(), .known = page.links.known.get()};
+  }
   status.metrics = read_metrics(page);
   return status;
 }

@@ -22,6 +22,7 @@ std::vector<std::size_t> Listeners::find(const std::vector<config::Listen>& list
     std::size_t place = 0;
     while (place < addresses_.size() &&
            (addresses_[place].listen.text != wanted.text ||
+            addresses_[place].listen.link_slot != wanted.link_slot ||
             std::find(places.begin(), places.end(), place) != places.end()))
       ++place;
     places.push_back(place < addresses_.size() ? place : kAbsent);
@@ -31,15 +32,15 @@ std::vector<std::size_t> Listeners::find(const std::vector<config::Listen>& list
 
 void Listeners::bind(Address& address, const config::Group& group, std::uint32_t slots) {
   const config::Listen& listen = address.listen;
-  if (address.shared) {
-    if (!address.sockets.empty()) return;
+  if (address.shared && !address.sockets.empty()) return;
+  if (listen.is_unix()) {
     os::NamedSocket bound = bind_unix(listen, group);
     address.name = std::move(bound.name);
     address.sockets.push_back(std::move(bound.socket));
     return;
   }
   if (address.sockets.empty()) ensure_free(listen);
-  while (address.sockets.size() < slots) {
+  while (address.sockets.size() < (address.shared ? 1 : slots)) {
     address.sockets.push_back(listen.is_udp() ? bind_udp(listen, address.port)
                                               : bind_tcp(listen, address.port));
     if (address.port == 0) address.port = bound_port(address.sockets.front());
@@ -48,17 +49,18 @@ void Listeners::bind(Address& address, const config::Group& group, std::uint32_t
 }
 
 void Listeners::grow(const config::Group& group, std::uint32_t slots) {
-  const std::vector<std::size_t> places = find(group.listen);
+  const std::vector<config::Listen> wanted = group.addresses();
+  const std::vector<std::size_t> places = find(wanted);
   std::vector<std::pair<std::size_t, std::size_t>> added;  // address, its first new socket
   for (std::size_t i = 0; i < places.size(); ++i) {
     std::size_t place = places[i];
     if (place == kAbsent) {
       place = addresses_.size();
       Address& address = addresses_.emplace_back();
-      address.listen = group.listen[i];
+      address.listen = wanted[i];
       address.text = address.listen.text;
       address.port = address.listen.port;
-      address.shared = address.listen.is_unix();
+      address.shared = address.listen.is_unix() || address.listen.link_slot;
     }
     added.emplace_back(place, addresses_[place].sockets.size());
     bind(addresses_[place], group, slots);
@@ -90,7 +92,7 @@ void Listeners::extend(const config::Group& group, std::uint32_t slots) {
 
 void Listeners::keep_only(const config::Group& group) {
   std::vector<Address> kept;
-  for (const std::size_t place : find(group.listen))
+  for (const std::size_t place : find(group.addresses()))
     if (place != kAbsent) kept.push_back(std::move(addresses_[place]));
   addresses_ = std::move(kept);
 }
@@ -133,6 +135,7 @@ std::vector<int> Listeners::of_slot(std::uint32_t slot,
   for (const std::size_t place : find(listen)) {
     if (place == kAbsent) continue;
     const Address& address = addresses_[place];
+    if (address.listen.link_slot.value_or(slot) != slot) continue;
     const std::size_t index = address.shared ? 0 : slot;
     if (index < address.sockets.size()) result.push_back(address.sockets[index].get());
   }

@@ -13,8 +13,9 @@
 namespace appserver::supervisor {
 
 // One socket a slot for each TCP address (SO_REUSEPORT, socket(7)), so that a slot's queue of new
-// connections outlives its workers; one shared socket for each unix address. Since all are ours, no
-// worker's end resets a client that still waits.
+// connections outlives its workers; one shared socket for each unix address; and one for each
+// address of a link, which is of one slot. Since all are ours, no worker's end resets a client that
+// still waits.
 //
 // Its end removes the files of the unix sockets.
 //
@@ -69,7 +70,7 @@ class Listeners final {
     config::Listen listen;
     std::string text;  // with the real port
     std::uint16_t port = 0;
-    bool shared = false;
+    bool shared = false;          // one socket, whatever the slots
     std::vector<os::Fd> sockets;  // one a slot, or one
     os::SocketName name;          // of a unix socket
     std::uint32_t fed = 0;        // the first so many get connections; 0: all

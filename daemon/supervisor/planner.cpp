@@ -76,6 +76,12 @@ void Planner::take_in_tls(GroupRelease& group, const GroupRelease* running) cons
       load_tls_of(group.config, looks_at_files ? input_.tls_of(group.config.name) : nullptr);
 }
 
+void Planner::take_in_link(GroupRelease& group, const GroupRelease* running) const {
+  const bool has_it = running != nullptr && running->config.link.tls == group.config.link.tls;
+  const bool looks_at_files = request_.kind == RequestKind::reload && request_.reverts.empty();
+  if (!has_it || looks_at_files) group.link = load_link_of(group.config);
+}
+
 // Puts into the plan why, and whether that means to keep what runs.
 bool Planner::stopped_by_quarantine(GroupPlan& plan, const GroupRelease& group) const {
   const Quarantine::Entry* const entry = archive_.quarantine.find(group.build.sha256);
@@ -96,10 +102,10 @@ bool Planner::stopped_by_quarantine(GroupPlan& plan, const GroupRelease& group) 
 // Of others, or what of its own would have to go first: the kernel has each port once.
 std::string Planner::addresses_in_use(const config::Group& group) const {
   std::string problems;
-  for (const config::Listen& listen : group.listen) {
+  for (const config::Listen& listen : group.addresses()) {
     for (const GroupReleasePtr& other : input_.current) {
       const std::string& name = other->config.name;
-      const auto& open = other->config.listen;
+      const auto open = other->config.addresses();
       const bool own = name == group.name;
       if (own && std::ranges::find(open, listen) != open.end()) continue;
       const auto found = std::ranges::find_if(
@@ -149,6 +155,7 @@ GroupPlan Planner::decide(GroupRelease group) {
   try {
     check(group.config);
     take_in_tls(group, running);
+    take_in_link(group, running);
   } catch (const std::exception& error) {
     if (!request_.watch || !group.config.dropped) throw;
     return keep(name, WhyKept::unusable, error.what(), true);

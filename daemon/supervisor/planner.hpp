@@ -27,6 +27,7 @@ class Planner final {
   GroupPlan decide_missing(const GroupRelease& group) const;
   Change change_for(const GroupRelease* running, const GroupRelease& wanted) const;
   void take_in(GroupRelease& group);
+  void take_in_link(GroupRelease& group, const GroupRelease* running) const;
   void take_in_tls(GroupRelease& group, const GroupRelease* running) const;
   bool stopped_by_quarantine(GroupPlan& plan, const GroupRelease& group) const;
   std::string addresses_in_use(const config::Group& group) const;

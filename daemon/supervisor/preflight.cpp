@@ -42,6 +42,7 @@ std::shared_ptr<void> run_preflight(const SpawnContext& context, const GroupRele
   boot.plugin_file = release.build.file;
   boot.build = release.build.sha256;
   boot.group = release.config;
+  boot.group.link = {};  // nobody is connected to
   const auto timeout = release.config.reload.start_timeout;
   // The hooks hold no owner: whoever drops the preflight ends it.
   const std::weak_ptr<Preflight> weak = preflight;

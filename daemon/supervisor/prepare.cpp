@@ -77,11 +77,11 @@ void check_identity(const config::Group& group) {
 
 void check_folders(const config::Group& wanted, const config::Group* before,
                    const config::Daemon& daemon) {
-  for (const config::Listen& listen : wanted.listen) {
+  const auto known = before == nullptr ? std::vector<config::Listen>{} : before->addresses();
+  for (const config::Listen& listen : wanted.addresses()) {
     const std::filesystem::path folder = listen.unix_path.parent_path();
     if (!listen.is_unix() || folder == daemon.control_socket.parent_path()) continue;
-    if (before != nullptr && std::ranges::find(before->listen, listen) != before->listen.end())
-      continue;
+    if (std::ranges::find(known, listen) != known.end()) continue;
     std::error_code unknown;
     const bool exists = std::filesystem::exists(folder, unknown);
     if (exists || unknown) continue;

@@ -23,6 +23,7 @@ struct GroupRelease {
   // As its files were when this was made; not recorded. Null without TLS, and where the group that
   // runs has it already.
   TlsMaterialPtr tls = nullptr;
+  TlsMaterialPtr link = nullptr;  // the same of config.link
 };
 
 using GroupReleasePtr = std::shared_ptr<const GroupRelease>;

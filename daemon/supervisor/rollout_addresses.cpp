@@ -17,11 +17,10 @@ namespace appserver::supervisor {
 void Rollout::check_given_ports() const {
   for (const GroupPlan& plan : prepared_.plan) {
     if (!plan.target) continue;
-    for (const config::Listen& listen : plan.target->config.listen) {
+    for (const config::Listen& listen : plan.target->config.addresses()) {
       for (const auto& group : targets_.groups) {
-        if (std::ranges::find(group->release()->config.listen, listen) !=
-            group->release()->config.listen.end())
-          continue;
+        const auto own = group->release()->config.addresses();
+        if (std::ranges::find(own, listen) != own.end()) continue;
         const std::vector<std::string> open = group->status().listen;
         const auto found = std::ranges::find_if(open, [&listen](const std::string& text) {
           const auto address = config::parse_listen(text, "/");
@@ -43,8 +42,8 @@ void Rollout::check_addresses() const {
     if (!plan.target) continue;
     const Group* group = find(plan.name);
     const std::vector<config::Listen> open =
-        group == nullptr ? std::vector<config::Listen>{} : group->release()->config.listen;
-    for (const config::Listen& listen : plan.target->config.listen) {
+        group == nullptr ? std::vector<config::Listen>{} : group->release()->config.addresses();
+    for (const config::Listen& listen : plan.target->config.addresses()) {
       if (listen.is_unix() || std::ranges::find(open, listen) != open.end()) continue;
       try {
         ensure_free(listen);

@@ -60,6 +60,9 @@ Supervisor::Supervisor(const config::Config& config, const os::BootState& boot_s
                [this](const std::shared_ptr<WorkerProcess>& worker, std::uint64_t given) {
                  bus_.connect(worker, given);
                },
+               [this](const std::shared_ptr<WorkerProcess>& worker, std::uint64_t link) {
+                 links_.want(worker, link);
+               },
                [this](const std::shared_ptr<WorkerProcess>& worker) { links_.started(worker); },
                [this](const WorkerProcess& worker, const channel::Message& message) {
                  asks_.answered(worker, message);

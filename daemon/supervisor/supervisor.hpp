@@ -66,6 +66,14 @@ class Supervisor final : public control::Commands {
   void on_signal(int number);
   void feed_watchdog();
   void watch_folder();
+  // What a group's TLS addresses or its link are served with.
+  struct Served {
+    Group* group;
+    std::string what;  // "api: tls"
+    config::Tls tls;
+    TlsMaterialPtr material;
+  };
+  std::vector<Served> served_material() const;
   void watch_certificates();
   void add_tls_notes(std::vector<std::string>& notes) const;
   void tell_of_certificates();

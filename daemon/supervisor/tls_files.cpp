@@ -25,6 +25,8 @@ using std::filesystem::path;
 
 // Above a bundle of all authorities of the world.
 constexpr std::size_t kMaxFile = std::size_t{4} << 20;
+constexpr std::size_t kLeastSecret = 32;
+constexpr std::size_t kMostSecret = 4096;
 
 FileState state_of(const struct stat& status) {
   const auto nanoseconds = [](const timespec& time) {
@@ -83,6 +85,7 @@ class Reader final {
   }
 
   bool last_is_open_to_all() const { return (mode_ & (S_IROTH | S_IWOTH)) != 0; }
+  bool last_is_open_to_others() const { return (mode_ & (S_IRWXO | S_IWGRP)) != 0; }
 
  private:
   mode_t mode_ = 0;
@@ -128,6 +131,27 @@ std::string read_authorities(const path& file) {
   std::string pem = Reader().read(file);
   told_with(file, [&] { return certificates::read_certificates(pem); });
   return pem;
+}
+
+// Without the line's end.
+certificates::Secret read_secret(const path& file) {
+  Reader reader;
+  certificates::Secret secret(reader.read(file));
+  if (reader.last_is_open_to_others()) {
+    throw std::runtime_error(
+        fmt::format("the secret {0} can be read or changed by others than its owner and group; "
+                    "chmod 600 {0}",
+                    file.native()));
+  }
+  while (!secret.text.empty() && (secret.text.back() == '\n' || secret.text.back() == '\r'))
+    secret.text.pop_back();
+  if (secret.text.size() < kLeastSecret || secret.text.size() > kMostSecret) {
+    throw std::runtime_error(
+        fmt::format("the secret {} has {} bytes, and is to have {} to {}; make one with `openssl "
+                    "rand -hex 32`",
+                    file.native(), secret.text.size(), kLeastSecret, kMostSecret));
+  }
+  return secret;
 }
 
 std::chrono::sys_seconds now() {
@@ -177,6 +201,7 @@ class Merger final {
       add(i, old, old == nullptr ? nullptr : &kept_.identities.at(kept++));
     }
     if (!tls_.client_ca.empty()) add_authorities();
+    if (!tls_.secret_file.empty()) add_secret();
     seal(*result_, material_);
     result_->as_before = before_ != nullptr && is_as_before();
     return std::move(result_);
@@ -233,6 +258,16 @@ class Merger final {
     }
   }
 
+  void add_secret() {
+    try {
+      material_.secret = read_secret(tls_.secret_file);
+    } catch (const std::exception& error) {
+      result_->secret_problem = error.what();
+      if (is_passing(error)) forget(result_->files.size() - 1, 1);
+      material_.secret = std::move(kept_.secret);
+    }
+  }
+
   // Not of the file's content.
   static bool is_passing(const std::exception& error) {
     return dynamic_cast<const os::SystemError*>(&error) != nullptr;
@@ -249,6 +284,7 @@ class Merger final {
       return a.chain == b.chain && a.key == b.key;
     };
     return material_.client_authorities == was_.client_authorities &&
+           material_.secret.text == was_.secret.text &&
            std::ranges::equal(material_.identities, was_.identities, is_same);
   }
 
@@ -290,8 +326,20 @@ TlsMaterialPtr load_tls(const config::Tls& tls) {
     material.identities.push_back(std::move(found.identity));
   }
   if (!tls.client_ca.empty()) material.client_authorities = read_authorities(tls.client_ca);
+  if (!tls.secret_file.empty()) material.secret = read_secret(tls.secret_file);
   seal(*result, material);
   return result;
+}
+
+TlsMaterialPtr load_link_of(const config::Group& group) {
+  if (!group.link.is_used()) return nullptr;
+  try {
+    return load_tls(group.link.tls);
+  } catch (const std::exception& error) {
+    throw std::runtime_error(
+        fmt::format("groups.{}.{}: {}", group.name,
+                    group.kind == config::GroupKind::gateway ? "link" : "gateway", error.what()));
+  }
 }
 
 TlsMaterialPtr load_tls_of(const config::Group& group, const TlsMaterial* in_use) {
@@ -331,6 +379,7 @@ std::vector<FileState> look_at(const config::Tls& tls) {
     add(names.key);
   }
   if (!tls.client_ca.empty()) add(tls.client_ca);
+  if (!tls.secret_file.empty()) add(tls.secret_file);
   return states;
 }
 

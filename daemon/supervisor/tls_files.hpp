@@ -45,6 +45,7 @@ struct TlsMaterial {
   std::vector<std::string> warnings;  // what is amiss with files though it works
   std::vector<ServedCertificate> certificates;  // one for each of config::Tls::certificates
   std::string authorities_problem;              // as ServedCertificate::problem, of the client_ca
+  std::string secret_problem;                   // alike, of the secret_file
   // When a file that is not valid yet is to be read again though it stays as it is.
   std::optional<std::chrono::sys_seconds> again;
   bool as_before = false;  // `file` holds what the one before it holds
@@ -63,6 +64,9 @@ TlsMaterialPtr load_tls(const config::Tls& tls);
 // where a certificate that is not valid now would take the place of one `in_use` that is. `in_use`
 // may be null.
 TlsMaterialPtr load_tls_of(const config::Group& group, const TlsMaterial* in_use);
+
+// The same of the group's link; null without one.
+TlsMaterialPtr load_link_of(const config::Group& group);
 
 // What can be served with files of which some may be no good: each that is not, or that is not
 // valid now, leaves that of `before` in place, if it is better. `before`: of the same `tls`; null:

@@ -108,6 +108,11 @@ std::vector<TlsNote> notes_of(const TlsMaterial& material, sys_seconds now) {
                                             : "; until that is mended nothing is served under TLS");
     notes.push_back({text, true, text});
   }
+  if (!material.secret_problem.empty()) {
+    const std::string text =
+        material.secret_problem + "; what was read before, if any, stays in use";
+    notes.push_back({text, true, text});
+  }
   for (const ServedCertificate& certificate : material.certificates) {
     if (!certificate.problem.empty()) notes.push_back(note_of_problem(material, certificate));
     if (auto note = note_of_dates(certificate, now)) notes.push_back(*std::move(note));

@@ -82,7 +82,7 @@ void TlsRenewal::look() {
 
 void TlsRenewal::looked(const Look& look) {
   for (const Look::Group& group : look.groups) {
-    const std::string& name = group.in_use.group;
+    const std::string name = group.in_use.group + group.in_use.tls.secret_file.native();
     if (group.renewed) {
       failed_.erase(name);
       hooks_.renewed(group.in_use, group.renewed);

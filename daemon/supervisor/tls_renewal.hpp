@@ -56,7 +56,7 @@ class TlsRenewal final {
   boost::asio::steady_timer timer_;
   ArchiveKeeper& keeper_;
   Hooks hooks_;
-  std::map<std::string, std::string> failed_;  // why, by group
+  std::map<std::string, std::string> failed_;  // why, by group and secret_file
   bool looking_ = false;
   bool again_ = false;
   bool stopped_ = false;

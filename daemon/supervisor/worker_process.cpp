@@ -198,6 +198,9 @@ void WorkerProcess::take_message(channel::Message& message) {
     case Kind::want_bus:
       if (context_.want_bus) context_.want_bus(shared_from_this(), message.number);
       break;
+    case Kind::want_link:
+      if (context_.want_link) context_.want_link(shared_from_this(), message.number);
+      break;
     case Kind::ready:
       if (hooks_.message) hooks_.message(message);
       if (context_.started) context_.started(shared_from_this());

@@ -33,6 +33,8 @@ struct SpawnContext {
   telemetry::Log& log;
   // A worker asks for a connection to the bus, beyond those that it was given.
   std::function<void(const std::shared_ptr<WorkerProcess>&, std::uint64_t given)> want_bus = {};
+  // A link between two workers has ended, and one of them asks for another.
+  std::function<void(const std::shared_ptr<WorkerProcess>&, std::uint64_t link)> want_link = {};
   // A worker that is to serve has started.
   std::function<void(const std::shared_ptr<WorkerProcess>&)> started = {};
   // What a gateway worker was asked for the control API.

@@ -173,6 +173,12 @@ struct GatewayCounters {
   Counter cut;   // clients that did not take what was sent to them
 };
 
+// What a business worker says of itself, alike.
+struct LinkCounters {
+  Counter linked;  // gateway workers
+  Counter known;
+};
+
 struct WorkerPage {
   static constexpr std::size_t kMetrics = 64;
 
@@ -204,6 +210,7 @@ struct WorkerPage {
   Counter unsent;            // of `handed_over`: not on their way to the successor yet
   Counter most_connections;  // that it can hold: of limits.max_connections what descriptors allow
   GatewayCounters gateway;
+  LinkCounters links;
 
   static WorkerPage& create_in(std::span<std::byte> memory) {
     return *new (memory.data()) WorkerPage;

@@ -119,33 +119,6 @@ void GatewayHost::load(const appserver_plugin& plugin) {
   if (plugin_ && plugin_->on_client_message == nullptr) plugin_.reset();
 }
 
-void GatewayHost::start(std::function<void(const std::string&)> complain,
-                        std::function<void()> fewer) {
-  if (boot_.group.kind != config::GroupKind::business || !plugin_) return;
-  Business::Hooks hooks;
-  hooks.event = [this](const ClientEvent& event) { return on_event(event); };
-  hooks.complain = std::move(complain);
-  hooks.fewer = std::move(fewer);
-  business_ = std::make_unique<Business>(context_, Business::Identity{boot_.slot, boot_.group.name},
-                                         std::move(hooks));
-}
-
-void GatewayHost::add_link(os::Fd socket) {
-  if (business_) business_->add_link(std::move(socket));
-}
-
-void GatewayHost::begin() {
-  if (business_) business_->begin();
-}
-
-void GatewayHost::drain() {
-  if (business_) business_->drain();
-}
-
-void GatewayHost::tick() {
-  if (business_) business_->tick();
-}
-
 bool GatewayHost::on_event(const ClientEvent& event) {
   appserver_client_event told{};
   told.size = sizeof(told);

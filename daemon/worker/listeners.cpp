@@ -29,6 +29,12 @@ Listeners::Listener make_listener(const config::Group& group, const std::string&
 }  // namespace
 
 Listeners::Listeners(const config::Group& group, const Tls& tls) : group_(group), tls_(tls) {
+  for (const config::Listen& first : group.link.listen) {
+    net::StreamListener listener{first.text, "link", net::stream::Framing::raw};
+    listener.is_link = true;
+    listener.is_link_under_tls = first.is_tls();
+    links_.push_back(std::make_shared<const net::StreamListener>(std::move(listener)));
+  }
   for (const config::Listen& listen : group.listen) {
     by_text_.emplace(listen.text, make_listener(group, listen.text, listen.plain_scheme(),
                                                 listen.is_tls() ? tls : nullptr));
@@ -40,6 +46,7 @@ std::vector<Listeners::Listener> Listeners::of_sockets(bool lent) const {
   for (const config::Listen& listen : group_.listen) {
     if (!lent || !listen.is_unix()) result.push_back(by_text_.at(listen.text));
   }
+  if (!lent) result.insert(result.end(), links_.begin(), links_.end());
   return result;
 }
 

@@ -32,6 +32,7 @@ class Listeners final {
   const config::Group& group_;
   const std::shared_ptr<const net::tls::Server> tls_;
   std::map<std::string, Listener, std::less<>> by_text_;
+  std::vector<Listener> links_;  // where business workers of other daemons come in
 };
 
 }  // namespace appserver::worker

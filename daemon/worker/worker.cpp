@@ -14,6 +14,7 @@
 #include "os/memfd.hpp"
 #include "worker/crash_note.hpp"
 #include "worker/limits.hpp"
+#include "worker/link_keys.hpp"
 #include "worker/tls.hpp"
 
 namespace appserver::worker {
@@ -51,6 +52,20 @@ std::shared_ptr<net::tls::Server> take_tls(const config::Tls& tls, Message& boot
   }
 }
 
+// Alike; behind the certificates.
+gateway::LinkKeysPtr take_link_keys(const config::Group& group, Message& boot) {
+  if (!group.link.is_used()) return nullptr;
+  if (boot.fds.size() == kFirstListener)
+    throw std::runtime_error("the secret of the link was not sent");
+  const os::Fd file = std::move(boot.fds.back());
+  boot.fds.pop_back();
+  try {
+    return make_link_keys(group, file);
+  } catch (const std::exception& error) {
+    throw std::runtime_error(fmt::format("link: {}", error.what()));
+  }
+}
+
 }  // namespace
 
 Worker::Worker(const channel::Boot& boot, os::Fd channel_socket, Message boot_message,
@@ -68,6 +83,7 @@ Worker::Worker(const channel::Boot& boot, os::Fd channel_socket, Message boot_me
             {[this](Handed fresh, const auto& listener) { begin(std::move(fresh), listener); },
              [this](const std::string& what) { log_.write(config::LogLevel::warning, what); },
              [this] { connection_ended(); }}),
+      link_keys_(take_link_keys(boot.group, boot_message)),
       tls_(take_tls(boot.group.tls, boot_message)),
       datagrams_(context_, boot.group.limits.max_message.value, host_.datagrams(), page_,
                  [this](const std::string& what) { complain(what); }),
@@ -130,14 +146,6 @@ void Worker::count_gateway() {
   page_.gateway.cut.set(counts.cut);
 }
 
-void Worker::add_link(os::Fd socket) {
-  if (gateway_) {
-    gateway_->add_link(std::move(socket));
-  } else {
-    host_.gateway().add_link(std::move(socket));
-  }
-}
-
 void Worker::ask_gateway(std::uint64_t number, const os::Fd& request) {
   Message message;
   message.kind = Kind::gateway_answer;
@@ -163,7 +171,7 @@ void Worker::check_plugin() {
         "the plugin does not take the messages of a gateway's clients (no extension "
         "\"gateway/1\"; in C++: no on_client_message), but the group is of kind business "
         "and serves those of {}",
-        boot_.group.of_gateway));
+        boot_.group.of_gateway.empty() ? "another daemon" : boot_.group.of_gateway));
   }
   for (const config::Listen& listen : boot_.group.listen) {
     if (listen.is_udp()) {
@@ -199,13 +207,18 @@ void Worker::start() {
   page_.most_connections.set(max_connections_);
   host_.datagrams().start(datagrams_);
   host_.bus().start([this](std::uint64_t given) { say(Kind::want_bus, given); });
-  host_.gateway().start([this](const std::string& what) { complain(what); },
-                        [this] {
-                          if (draining_) check_drained();
-                        });
+  host_.gateway().start(
+      {[this](const std::string& what) { complain(what); },
+       [this](const std::string& what) { log_.write(config::LogLevel::info, what); },
+       [this] {
+         if (draining_) check_drained();
+       },
+       [this](std::uint64_t number) { say(Kind::want_link, number); }},
+      link_keys_);
   if (gateway_) gateway_->start(streams_);
+  open_door();
   host_.start(server_, streams_);
-  say(Kind::ready, host_.lifecycle().saves_state() ? 1 : 0, host_.lifecycle().why_not_inherited());
+  say_ready_when_linked();
   watch_termination();
   read_channel();
   tick();
@@ -296,7 +309,13 @@ void Worker::handle(Message message) {
       if (message.fds.size() == 1) host_.bus().connected(std::move(message.fds.front()));
       break;
     case Kind::link:
-      if (message.fds.size() == 1) add_link(std::move(message.fds.front()));
+      if (message.fds.size() == 1) add_link(std::move(message.fds.front()), message.number);
+      break;
+    case Kind::link_keys:
+      if (message.fds.size() == 1) renew_link_keys(message.fds.front());
+      break;
+    case Kind::gateway_size:
+      if (gateway_) gateway_->resize(static_cast<std::uint32_t>(message.number));
       break;
     case Kind::ask_gateway:
       if (message.fds.size() == 1) ask_gateway(message.number, message.fds.front());
@@ -329,7 +348,12 @@ void Worker::add_listeners(std::uint32_t slot, std::vector<os::Fd> sockets) {
       datagrams_.add(slot, std::move(sockets[i]), listener->text);
       continue;
     }
+    const bool is_link = listener != nullptr && listener->is_link;
     const auto accepted = [this, listener = std::move(listener)](os::Fd connection) {
+      if (listener && listener->is_link) {
+        if (door_) door_->accept(std::move(connection), listener->is_link_under_tls);
+        return;
+      }
       page_.accepted.add();
       if (listener && listener->behind_proxy) {
         gate_.accept(std::move(connection), listener);
@@ -339,7 +363,8 @@ void Worker::add_listeners(std::uint32_t slot, std::vector<os::Fd> sockets) {
     };
     acceptors_[slot].push_back(std::make_unique<net::Acceptor>(
         context_, std::move(sockets[i]),
-        net::Acceptor::Hooks{[this] { return has_room(); }, accepted, complain_of_shortage}));
+        net::Acceptor::Hooks{[this, is_link] { return is_link || has_room(); }, accepted,
+                             complain_of_shortage}));
   }
 }
 

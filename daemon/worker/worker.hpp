@@ -18,6 +18,8 @@
 #include "channel/boot.hpp"
 #include "channel/message.hpp"
 #include "gateway/gateway.hpp"
+#include "gateway/link_door.hpp"
+#include "gateway/link_keys.hpp"
 #include "net/acceptor.hpp"
 #include "net/complaints.hpp"
 #include "net/datagram_server.hpp"
@@ -72,8 +74,14 @@ class Worker final {
   void start_accepting(std::uint32_t slot);
   void stop_accepting(std::uint32_t slot, bool empty_queue);
   void stop_accepting_all(bool empty_queue);
-  void add_link(os::Fd socket);
   void ask_gateway(std::uint64_t number, const os::Fd& request);
+  void add_link(os::Fd socket, std::uint64_t number);
+  // Of a gateway group that business workers of other daemons may connect to.
+  void open_door();
+  void renew_link_keys(const os::Fd& file);
+  void leave_gateway();
+  // Also where gateway workers of other daemons cannot be reached.
+  void say_ready_when_linked();
   void count_gateway();
   void adopt(os::Fd predecessor);
   void renew_certificates(const os::Fd& file);
@@ -98,8 +106,10 @@ class Worker final {
   std::uint32_t max_connections_;
   net::HttpServer server_;
   std::unique_ptr<gateway::Gateway> gateway_;
+  std::unique_ptr<gateway::LinkDoor> door_;  // null where nobody may come in
   net::StreamServer streams_;
   net::ProxyGate gate_;
+  gateway::LinkKeysPtr link_keys_;         // null without a link to other daemons
   std::shared_ptr<net::tls::Server> tls_;  // null without TLS
   net::DatagramServer datagrams_;
   const Listeners listeners_{boot_.group, tls_};

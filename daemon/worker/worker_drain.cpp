@@ -44,6 +44,7 @@ void Worker::drain(milliseconds timeout, os::Fd successor) {
     streams_.drain_politely();
   }
   // Last, so that what it ends can move to the successor.
+  if (!again) leave_gateway();
   if (!again) host_.gateway().drain();
   if (!again) host_.lifecycle().drain();
   check_drained();

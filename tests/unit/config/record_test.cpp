@@ -49,7 +49,8 @@ Group full_group() {
   group.tls = {{{"/etc/a.pem", "/etc/a.key"}, {"/etc/b.pem", "/etc/b.key"}},
                ClientCertificates::required,
                "/etc/ca.pem",
-               TlsVersion::v1_3};
+               TlsVersion::v1_3,
+               "/etc/link.secret"};
   group.hang_timeout = 0s;
   group.user = "www-data";
   group.group = "adm";

@@ -15,7 +15,7 @@ std::string with_tls(const std::string& tls) { return kListen + ("    tls: " + t
 TEST_CASE("a group under TLS names a certificate and its key, from its file's folder") {
   const Group group = load_group(with_tls("{certificate: tls/a.pem, key: /etc/a.key}"));
   REQUIRE(group.tls.is_used());
-  CHECK(group.tls == Tls{{{"/srv/tls/a.pem", "/etc/a.key"}}, {}, {}, TlsVersion::v1_2});
+  CHECK(group.tls == Tls{{{"/srv/tls/a.pem", "/etc/a.key"}}, {}, {}, TlsVersion::v1_2, {}});
   CHECK_FALSE(load_group("").tls.is_used());
 }
 
@@ -26,7 +26,8 @@ TEST_CASE("several certificates are a list, the first of them the default") {
   CHECK(group.tls == Tls{{{"/srv/a.pem", "/srv/a.key"}, {"/srv/b.pem", "/srv/b.key"}},
                          ClientCertificates::required,
                          "/srv/ca.pem",
-                         TlsVersion::v1_3});
+                         TlsVersion::v1_3,
+                         {}});
 }
 
 TEST_CASE("TLS without a certificate, and a certificate without TLS, are mistakes") {

@@ -47,6 +47,7 @@ Status full_status() {
   status.rollout = sample_rollout();
   status.bus = BusStatus{};
   status.groups.at(0).workers.at(0).gateway = GatewayStatus{};
+  status.groups.at(0).workers.at(0).links = LinkStatus{};
   return status;
 }
 
@@ -66,6 +67,7 @@ TEST_CASE("the README names every key of what is printed as JSON, and no other")
   CHECK(printed(group.at("tls").at("certificates").at(0)) == documented("certificate"));
   CHECK(printed(worker) == documented("worker"));
   CHECK(printed(worker.at("gateway")) == documented("gateway"));
+  CHECK(printed(worker.at("links")) == documented("links"));
   CHECK(printed(release) == documented("release"));
   CHECK(printed(release.at("builds").at(0)) == documented("build of a release"));
   CHECK(printed(to_json(sample_crash())) == documented("crash"));

@@ -102,19 +102,30 @@ TEST_CASE("another version's hello is told apart, whatever follows") {
 }
 
 TEST_CASE("each byte that names no kind of message is refused, and bare messages hold no more") {
-  const std::string known{1, 2, 10, 11, 12, 13, 30, 31, 32, 33};
+  const std::string known{1, 2, 3, 4, 10, 11, 12, 13, 30, 31, 32, 33, 34, 35};
   CHECK_FALSE(kind_of(""));
   for (unsigned value = 0; value < 256; ++value) {
     const std::string message(1, static_cast<char>(value));
     CAPTURE(value);
     CHECK(kind_of(message).has_value() == (known.find(message) != std::string::npos));
   }
-  for (const auto kind : {LinkKind::ready, LinkKind::drain, LinkKind::drained}) {
+  for (const auto kind : {LinkKind::ready, LinkKind::drain, LinkKind::drained, LinkKind::ping,
+                          LinkKind::pong, LinkKind::leaving}) {
     std::string out;
     append_bare(out, kind);
     CHECK(kind_of(unframed(out)) == kind);
     CHECK_FALSE(kind_of(unframed(out) + "x"));
   }
+}
+
+TEST_CASE("the number of a gateway's workers is one at least") {
+  std::string out;
+  append_workers(out, 3);
+  CHECK(read_workers(unframed(out)) == 3u);
+  out.clear();
+  append_workers(out, 0);
+  CHECK_FALSE(read_workers(unframed(out)));
+  CHECK_FALSE(read_workers("\x22\0\0"));
 }
 
 TEST_CASE("a refusal carries its words, and is not taken for something else") {

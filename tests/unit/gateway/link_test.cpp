@@ -35,7 +35,7 @@ Hello hello_of(Role role, std::string_view group) {
 
 struct End {
   End(boost::asio::io_context& context, os::Fd socket)
-      : link(std::make_shared<Link>(context, std::move(socket))) {}
+      : link(std::make_shared<Link>(context, LinkSocket(context, std::move(socket)))) {}
 
   void start(Role role = Role::gateway) {
     Link::Hooks hooks;
@@ -295,7 +295,7 @@ TEST_CASE("another version of the link is told in words to both ends") {
   append_hello(out, other);
   f.peer.send(out);
   REQUIRE(f.ends());
-  CHECK_THAT(f.end.ended.at(0), Catch::Contains("version 1") && Catch::Contains("the other 2"));
+  CHECK_THAT(f.end.ended.at(0), Catch::Contains("version 2") && Catch::Contains("the other 3"));
   CHECK(f.end.opened == 0);
   REQUIRE(run_until(f.context, [&] {
     f.peer.read_all();
@@ -309,4 +309,28 @@ TEST_CASE("a peer that never says hello is given up") {
   REQUIRE(run_until(
       f.context, [&] { return !f.end.ended.empty(); }, Link::kPatience * 3));
   CHECK(f.end.ended == std::vector<std::string>{"its peer did not say hello in time"});
+}
+
+TEST_CASE("a peer that says nothing is asked for a word, and given up where none comes") {
+  Spoken f;
+  f.hello();
+  f.end.link->watch_peer(std::chrono::milliseconds(200));
+  REQUIRE(f.ends());
+  CHECK(f.end.ended == std::vector<std::string>{"nothing was heard of its peer for 200 ms"});
+  std::string ping;
+  append_bare(ping, LinkKind::ping);
+  REQUIRE(run_until(f.context, [&] {
+    f.peer.read_once();
+    return f.peer.got(ping);
+  }));
+}
+
+TEST_CASE("two ends that have nothing to say hear of each other all the same") {
+  Pair f;
+  f.start();
+  f.left.link->watch_peer(std::chrono::milliseconds(100));
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
+  REQUIRE(f.until([&] { return std::chrono::steady_clock::now() > end; }));
+  CHECK(f.left.ended.empty());
+  CHECK(f.right.bodies.empty());
 }

@@ -207,3 +207,49 @@ TEST_CASE("a file that only was given other rights may be another one to us") {
   fs::permissions(files.path("a.key"), fs::perms::none);
   CHECK(look_at(files.tls) != before);
 }
+
+TEST_CASE(
+    "the secret of a link is read without its line's end, and what others can read is refused") {
+  Files files;
+  config::Group group;
+  group.name = "gate";
+  group.kind = config::GroupKind::gateway;
+  group.link.tls.secret_file = files.path("secret");
+  const std::string secret(32, 's');
+  files.write("secret", secret + "\n");
+  const TlsMaterialPtr read = load_link_of(group);
+  REQUIRE(read != nullptr);
+  CHECK(
+      certificates::decode_and_wipe(os::read_sealed_memfd(read->file.get(), 1 << 20)).secret.text ==
+      secret);
+  for (const auto mode : {0644, 0604, 0620}) {
+    fs::permissions(files.path("secret"), fs::perms(mode));
+    CHECK_THROWS_WITH(load_link_of(group),
+                      Contains("groups.gate.link: the secret ") &&
+                          Contains("chmod 600 " + files.path("secret").native()));
+  }
+  fs::permissions(files.path("secret"), fs::perms(0640));
+  CHECK(load_link_of(group) != nullptr);
+  files.write("secret", std::string(31, 's'));
+  CHECK_THROWS_WITH(load_link_of(group), Contains("has 31 bytes, and is to have 32 to 4096"));
+  fs::remove(files.path("secret"));
+  CHECK_THROWS_WITH(load_link_of(group), Contains(files.path("secret").native()));
+}
+
+TEST_CASE("a secret that is damaged leaves the one before it in use") {
+  Files files;
+  config::Tls link;
+  link.secret_file = files.path("secret");
+  const std::string secret(32, 's');
+  files.write("secret", secret);
+  const TlsMaterialPtr before = load_what_serves(link, nullptr);
+  CHECK(before->secret_problem.empty());
+  files.write("secret", "short");
+  const TlsMaterialPtr after = load_what_serves(link, before.get());
+  CHECK_THAT(after->secret_problem, Contains("has 5 bytes"));
+  CHECK(after->as_before);
+  CHECK(certificates::decode_and_wipe(os::read_sealed_memfd(after->file.get(), 1 << 20))
+            .secret.text == secret);
+  files.write("secret", std::string(32, 'n'));
+  CHECK_FALSE(load_what_serves(link, after.get())->as_before);
+}

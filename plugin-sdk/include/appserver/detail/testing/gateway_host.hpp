@@ -204,10 +204,10 @@ class GatewayHost final : public Extension, private GatewayMember {
   }
   void say_farewell(ClientId id) {
     const appserver_client_event told{sizeof(told), 0, 0, 0};
-    call_hook(
-        id,
-        {GatewayEvent::Kind::kClose, APPSERVER_CLOSED_FAILURE, 0, "its gateway worker has ended"},
-        told);
+    call_hook(id,
+              {GatewayEvent::Kind::kClose, APPSERVER_CLOSED_FAILURE, 0,
+               "the link to its gateway worker has ended"},
+              told);
     known_.erase(id);
   }
 
