@@ -202,7 +202,7 @@ class Guestbook final : public appserver::Plugin {
   void answer(Deferred& later, Outcome<T>& outcome, Done& done) {
     try {
       done(outcome.value(), later);
-    } catch (const sqlite::Error& error) {
+    } catch (const appserver::sqlite::Error& error) {
       worker().error(error.what());
       say(later, error.is_busy() ? 503 : 500, "the guestbook cannot be written or read now\n");
     }

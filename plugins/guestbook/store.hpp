@@ -1,23 +1,20 @@
 // The entries of a guestbook, in a SQLite file that any number of workers share.
 #pragma once
 
+#include <appserver/sqlite.hpp>
 #include <array>
-#include <chrono>
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <stdexcept>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
-#include "sqlite.hpp"
-
 namespace guestbook {
+
+namespace sqlite = appserver::sqlite;
 
 struct Entry {
   std::int64_t id = 0;
@@ -28,8 +25,6 @@ struct Entry {
 
 enum class Added { added, again, full };
 
-// One step each from the version of its place to the next. Old workers serve on while a reload
-// brings a new step, so a step only adds what they need not know.
 constexpr std::array kSteps = {
     "CREATE TABLE entries (id INTEGER PRIMARY KEY, time INTEGER NOT NULL, name TEXT NOT NULL, "
     "text TEXT NOT NULL) STRICT",
@@ -43,28 +38,8 @@ class Store {
  public:
   explicit Store(std::string path) : path_(std::move(path)) {}
 
-  // A book that is up to date is only read: a worker that starts waits for no writer. Throws
-  // std::runtime_error where a newer build has changed what this one does not know.
-  void migrate() {
-    sqlite::Database database(path_);
-    if (version(database) == kSteps.size()) return;
-    use_wal(database);
-    sqlite::Transaction transaction(database);
-    for (auto at = version(database); at < kSteps.size(); ++at) {
-      database.run(kSteps[at]);
-      database.run(("PRAGMA user_version = " + std::to_string(at + 1)).c_str());
-    }
-    transaction.commit();
-  }
-  // Changes nothing. A file that is not there is none of a newer build.
-  void check() const {
-    try {
-      sqlite::Database database(path_, false);
-      static_cast<void>(version(database));
-    } catch (const sqlite::Error& error) {
-      if (!error.is_missing()) throw;
-    }
-  }
+  void migrate() { sqlite::migrate(path_, kSteps); }
+  void check() const { sqlite::check(path_, kSteps); }
 
   Added add(const Entry& entry, std::string_view form, std::int64_t most) {
     // One writer of a worker at a time asks the other workers to wait.
@@ -100,29 +75,7 @@ class Store {
   }
 
  private:
-  // SQLite does not wait here by itself, where two workers begin a book at once.
-  static void use_wal(sqlite::Database& database) {
-    constexpr std::chrono::milliseconds kPause(10);
-    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(5);
-    for (;;) {
-      try {
-        return database.run("PRAGMA journal_mode = WAL");
-      } catch (const sqlite::Error& error) {
-        if (!error.is_busy() || std::chrono::steady_clock::now() >= until) throw;
-      }
-      std::this_thread::sleep_for(kPause);
-    }
-  }
-
   using Connection = std::unique_ptr<sqlite::Database>;
-
-  static std::size_t version(sqlite::Database& database) {
-    const auto version = static_cast<std::size_t>(database.number("PRAGMA user_version"));
-    if (version <= kSteps.size()) return version;
-    throw std::runtime_error("the database has version " + std::to_string(version) +
-                             ", this build knows " + std::to_string(kSteps.size()) +
-                             " at most: a newer build has been here");
-  }
 
   template <class Use>
   std::invoke_result_t<Use&, sqlite::Database&> with_connection(Use&& use) {

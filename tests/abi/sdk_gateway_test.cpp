@@ -28,6 +28,8 @@ namespace {
 
 using Lines = std::vector<std::string>;
 
+Task<void> wait_with(EventHold) { co_await sleep(1h); }
+
 // Keeps what its hooks got, and does what the test says.
 class Desk final : public Plugin {
  public:
@@ -58,6 +60,7 @@ class Desk final : public Plugin {
   }
 
   Gateway& gateway() { return worker().gateway(); }
+  Worker& its_worker() { return worker(); }
 
   Lines heard;
   std::function<void(GatewayClient&)> at_connect;
@@ -436,6 +439,30 @@ TEST_CASE("an event that is held goes to another worker where its own one ends")
   ada->close();
   CHECK(second.plugin().heard.back().ends_with(" of /seen also done"));
   kept.acknowledge();
+}
+
+TEST_CASE("an event that unfinished work holds goes to another worker where its own one ends") {
+  const auto gateway = std::make_shared<SharedGateway>();
+  HarnessOf<Desk> second({.gateway = gateway});
+  {
+    HarnessOf<Desk> first({.gateway = gateway});
+    first.plugin().at_message = [&](GatewayClient& client, Message message) {
+      Worker& worker = first.plugin().its_worker();
+      if (message == "task") worker.spawn(wait_with(client.hold()));
+      if (message == "timer") worker.after(1h, [hold = client.hold()] {}).detach();
+      if (message == "question") {
+        client.gateway().count(Audience::all(),
+                               [hold = client.hold()](Outcome<GatewayAnswer<std::uint64_t>>) {});
+      }
+    };
+    gateway->set_silent(true);
+    ClientOfGateway ada = first.gateway_client(Protocol::kText);
+    for (const char* each : {"task", "timer", "question"}) ada.send(each);
+    CHECK(first.plugin().heard.size() == 4);
+  }
+  second.run();
+  CHECK(second.plugin().heard ==
+        Lines{"again text task", "again text timer", "again text question"});
 }
 
 TEST_CASE("a client goes on with the successor of a reload, once nothing is owed for it") {

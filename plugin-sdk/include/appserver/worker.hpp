@@ -276,6 +276,8 @@ class Worker {
   // Ends all tasks, threads, timers, watches, calls and outbound connections and drops what is
   // posted; the SDK calls it before it destroys the plugin.
   void close() noexcept {
+    // What is unfinished and ends here has handled no event.
+    gateway_.set().keep_held();
     tasks_.close();
     offload_.close();
     timers_.clear();

@@ -175,9 +175,12 @@ class GatewaySet {
     if (gateway_ != nullptr) gateway_->acknowledge(worker_, &event);
   }
 
-  // No answer comes any more; events that are held stay unacknowledged.
+  // Events that are held stay unacknowledged from here on, whoever lets them go.
+  void keep_held() noexcept { self_.reset(); }
+
+  // No answer comes any more.
   void clear() noexcept {
-    self_.reset();
+    keep_held();
     while (!questions_.empty()) {
       const auto dropped = questions_.extract(questions_.begin());
       gateway_->forget(worker_, dropped.mapped()->id);

@@ -1,4 +1,6 @@
-// The little of SQLite that a plugin needs: a database, a prepared statement, errors as exceptions.
+// The little of SQLite that a plugin needs: a database that several workers share, a prepared
+// statement, errors as exceptions. Blocks: call it by Worker::offload. Link SQLite::SQLite3
+// (CMake's find_package(SQLite3); Debian: libsqlite3-dev).
 #pragma once
 
 #include <sqlite3.h>
@@ -7,12 +9,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
 
-namespace sqlite {
+namespace appserver::sqlite {
 
 class Error : public std::runtime_error {
  public:
@@ -150,4 +153,60 @@ class Transaction {
   bool done_ = false;
 };
 
-}  // namespace sqlite
+namespace detail {
+
+// SQLite does not wait here by itself, where two workers begin a database at once.
+inline void use_wal(Database& database) {
+  constexpr std::chrono::milliseconds kPause(10);
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  for (;;) {
+    try {
+      return database.run("PRAGMA journal_mode = WAL");
+    } catch (const Error& error) {
+      if (!error.is_busy() || std::chrono::steady_clock::now() >= until) throw;
+    }
+    std::this_thread::sleep_for(kPause);
+  }
+}
+
+inline std::size_t version(Database& database, std::size_t known) {
+  const auto version = static_cast<std::size_t>(database.number("PRAGMA user_version"));
+  if (version <= known) return version;
+  throw std::runtime_error("the database has version " + std::to_string(version) +
+                           ", this build knows " + std::to_string(known) +
+                           " at most: a newer build has been here");
+}
+
+}  // namespace detail
+
+// SQL statements, one step each from the version of its place to the next; `PRAGMA user_version`
+// has the count of those that were done. Old workers serve on while a reload brings a new step, so
+// a step only adds what they need not know.
+using Steps = std::span<const char* const>;
+
+// Creates the file, with a write-ahead log, and does the steps that it lacks, all or none: for
+// on_worker_start. One that is up to date is only read: a worker that starts waits for no writer.
+// Throws std::runtime_error where a newer build has done more steps than these.
+inline void migrate(const std::string& path, Steps steps) {
+  Database database(path);
+  if (detail::version(database, steps.size()) == steps.size()) return;
+  detail::use_wal(database);
+  Transaction transaction(database);
+  for (auto at = detail::version(database, steps.size()); at < steps.size(); ++at) {
+    database.run(steps[at]);
+    database.run(("PRAGMA user_version = " + std::to_string(at + 1)).c_str());
+  }
+  transaction.commit();
+}
+
+// Throws as migrate, and changes nothing: for self_check. A file that is not there yet is good.
+inline void check(const std::string& path, Steps steps) {
+  try {
+    Database database(path, false);
+    static_cast<void>(detail::version(database, steps.size()));
+  } catch (const Error& error) {
+    if (!error.is_missing()) throw;
+  }
+}
+
+}  // namespace appserver::sqlite
