@@ -351,8 +351,8 @@ TEST_CASE("without a gateway worker nothing is sent, and questions say so") {
   CHECK(asked_before.value->partial);
   CHECK(count.value->partial);
   CHECK(count.value->value == 0);
-  CHECK(desk.plugin().heard.back() ==
-        "close " + reason(CloseReason::kFailure) + " 0 the link to its gateway worker has ended of ada/");
+  CHECK(desk.plugin().heard.back() == "close " + reason(CloseReason::kFailure) +
+                                          " 0 the link to its gateway worker has ended of ada/");
 
   desk.gateway().restore();
   CHECK(gateway.send_to_all("anybody?"));
