@@ -98,7 +98,7 @@ TEST_CASE("what is wrong with a link's addresses is named") {
              Contains("a link is tcp://, tls://"));
   CHECK_THAT(problem_of(gate("listen: tcp://*:0" + kSecret)), Contains("n ports on"));
   CHECK_THAT(problem_of(gate("listen: tcp://*:65535" + kSecret, "2")), Contains("beyond 65535"));
-  CHECK_THAT(problem_of(gate("listen: tls://unix:x" + kSecret + kTls)),
+  CHECK_THAT(problem_of(gate("listen: tls://unix:x" + kSecret)),
              Contains("nobody is between the ends of a unix socket"));
   CHECK_THAT(problem_of(chat("secret_file: s")), Contains("add connect: [tls://HOST:PORT]"));
   CHECK_THAT(problem_of(chat("connect: http://gate:1" + kSecret)),

@@ -26,7 +26,7 @@ TEST_CASE("the quickstart runs hello from the build tree") {
 
 TEST_CASE("the example of every key is valid, and what it calls a default is one") {
   const Config config = load_file(kFolder / "app.yaml", environment_of({}));
-  REQUIRE(config.groups.size() == 4);
+  REQUIRE(config.groups.size() == 5);
   const Config defaults = load_text("groups: {api: {plugin: hello}}", kFolder / "app.yaml");
   CHECK(config.daemon == defaults.daemon);
   Group api = config.groups[0];
