@@ -47,10 +47,10 @@ file(WRITE ${SCRATCH}/remote/main.cpp
   "#include <appserver/remote_gateway.hpp>\n"
   "int main(int, char** argv) {\n"
   "  try {\n"
-  "    appserver::RemoteGateway(argv[0], \"gate\").send_to_all(\"hello\")\;\n"
-  "    return 1\;\n"
+  "    appserver::RemoteGateway(argv[0], \"gate\").send_to_all(\"hello\");\n"
+  "    return 1;\n"
   "  } catch (const appserver::RemoteGatewayError& error) {\n"
-  "    return error.status() == 0 ? 0 : 1\;\n"
+  "    return error.status() == 0 ? 0 : 1;\n"
   "  }\n"
   "}\n")
 file(WRITE ${SCRATCH}/remote/CMakeLists.txt
