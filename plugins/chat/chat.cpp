@@ -6,11 +6,11 @@
 // In a business group it serves the gateway's clients (wire.hpp has what they say), in a group of
 // its own the page. What a worker must not lose is not in the worker: who a client is, is in its
 // session at the gateway; who is in a room, in the gateway's groups; who has a name, in its uids;
-// what was said, in a SQLite file.
+// what was said, in a SQLite file. Its gateway has limits.max_message of 64 KiB or more.
 //
 //   settings, behind a gateway:
 //     database: chat.db      the group's workers share it
-//     history: 50            lines that somebody who comes gets to see, 1 to 200
+//     history: 50            lines that somebody who comes gets to see, 1 to 200; about 256 KiB
 //     keep: 1000             lines of a room; older ones are forgotten
 //     keep_in_all: 100000    lines
 //     keep_hours: 168        lines that are older are forgotten, too
@@ -290,7 +290,22 @@ class Chat final : public appserver::Plugin {
     }
     gateway.send_to_client(client, chat::welcome(member, present, lines.has_value()));
     if (!lines) co_return;
-    for (const Line& line : *lines) gateway.send_to_client(client, chat::said(line));
+    for (const std::string& each : newest(*lines)) gateway.send_to_client(client, each);
+  }
+
+  // As many as a client may be sent at once: one for whom more waits than limits.send_buffer of the
+  // gateway is cut.
+  static std::vector<std::string> newest(const std::vector<Line>& lines) {
+    constexpr std::size_t kMost = std::size_t{256} << 10;
+    std::vector<std::string> said;
+    std::size_t size = 0;
+    for (auto line = lines.rbegin(); line != lines.rend(); ++line) {
+      said.push_back(chat::said(*line));
+      size += said.back().size();
+      if (size > kMost) break;
+    }
+    std::ranges::reverse(said);
+    return said;
   }
 
   Task<Present> present_in(const std::string& room) {

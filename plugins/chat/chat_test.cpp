@@ -162,6 +162,24 @@ TEST_CASE_METHOD(Fixture, "who comes is told what was said last, also after a re
         Texts{"welcome Bob,Bob", "said Ada 3", "said Ada 4", "said Ada 5"});
 }
 
+TEST_CASE_METHOD(Fixture, "a history of long lines is no more than a client takes at once") {
+  Harness& one = start({{"history", "200"}, {"max_text", "4000"}});
+  const std::int64_t now = std::chrono::duration_cast<std::chrono::milliseconds>(
+                               std::chrono::system_clock::now().time_since_epoch())
+                               .count();
+  chat::Store store(database(), {.age = 3'600'000});
+  for (int i = 0; i < 100; ++i) {
+    chat::Line line{0, now, "lobby", id(i), "Eve", std::string(4000, '<')};
+    REQUIRE(store.keep(line) == chat::Kept::kNew);
+  }
+  ClientOfGateway ada = join(one, "Ada");
+  say(ada, 1, "end");
+  const Texts lines = until(ada, "said Ada end");
+  CHECK(lines.size() > 10);
+  CHECK(lines.size() < 14);
+  CHECK(ada.is_open());
+}
+
 TEST_CASE_METHOD(Fixture,
                  "a name is one client's, at any worker and in any room, until it has gone") {
   Harness& one = start();
