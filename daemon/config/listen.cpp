@@ -19,7 +19,6 @@ namespace appserver::config {
 namespace {
 
 constexpr std::string_view kExpected = "an address such as http://127.0.0.1:8080";
-constexpr std::string_view kUnixPrefix = "unix:";
 constexpr std::string_view kAllV4 = "0.0.0.0";
 constexpr std::string_view kAllV6 = "::";
 constexpr std::string_view kMappedPrefix = "::ffff:";
@@ -46,7 +45,6 @@ constexpr std::array<Foreign, 8> kForeign = {{{"ssl", "tls"},
                                               {"ws+ssl", "wss"},
                                               {"http+tls", "https"},
                                               {"http+ssl", "https"}}};
-constexpr std::uint32_t kLastPort = 65'535;
 constexpr std::size_t kMaxUnixPath = sizeof(sockaddr_un::sun_path) - 1;
 
 // The text form that inet_ntop gives, so that ::1 and 0:0::1 are one address.

@@ -26,11 +26,9 @@ constexpr std::string_view kListenExpected =
     "an address such as tls://*:7272 or unix:run/link.sock";
 constexpr std::string_view kConnectExpected =
     "an address such as tls://gate.example:7272 or unix:run/link.sock";
-constexpr std::string_view kUnixPrefix = "unix:";
 // Several peers ask for each other in turn.
 constexpr milliseconds kLeastTimeout{1'000};
 constexpr std::size_t kMostTargets = 64;
-constexpr std::uint32_t kLastPort = 65'535;
 
 // "unix:PATH" as the addresses of groups have it.
 std::string with_scheme(const std::string& text) {
@@ -107,7 +105,7 @@ void each_text(const Section& section, std::string_view key, std::string_view ex
     one(*entry->value->items[i], fmt::format("{}[{}]", path, i));
 }
 
-void read_listen(const Section& link, GroupSource& source) {
+void read_link_addresses(const Section& link, GroupSource& source) {
   const Scope& scope = link.scope();
   const std::uint32_t last = source.group.count - 1;
   each_text(link, "listen", kListenExpected,
@@ -193,7 +191,7 @@ void read_link(const Section& section, GroupSource& source) {
   Link& link = source.group.link;
   const Section own = section.section("link", kLinkKeys);
   require(own, *entry, "listen", "add listen: tls://*:7272");
-  read_listen(own, source);
+  read_link_addresses(own, source);
   read_common(own, *entry, link);
   const bool has_tls = std::ranges::any_of(link.listen, &Listen::is_tls);
   check_tls(own, *entry, has_tls, has_tls);
