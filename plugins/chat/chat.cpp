@@ -134,7 +134,7 @@ class Chat final : public appserver::Plugin {
     if (client.session() == kUnwelcome) return;
     std::optional<Wish> wish;
     if (message.is_text() && message.size() <= kMaxMessage)
-      wish = chat::parse_wish(std::string_view(message));
+      wish = chat::parse_wish({message.data(), message.size()});
     if (!wish || !store_)
       return refuse(client.id(), {}, {wish ? "nothing is kept here" : "no message of a chat"});
     const std::optional<Member> member = member_of(client);
