@@ -133,7 +133,8 @@ class Chat final : public appserver::Plugin {
   void on_client_message(GatewayClient& client, appserver::Message message) override {
     if (client.session() == kUnwelcome) return;
     std::optional<Wish> wish;
-    if (message.is_text() && message.size() <= kMaxMessage) wish = chat::parse_wish(message);
+    if (message.is_text() && message.size() <= kMaxMessage)
+      wish = chat::parse_wish({message.data(), message.size()});
     if (!wish || !store_)
       return refuse(client.id(), {}, {wish ? "nothing is kept here" : "no message of a chat"});
     const std::optional<Member> member = member_of(client);
@@ -346,10 +347,10 @@ class Chat final : public appserver::Plugin {
     Line line{0, now(), member.room, wish.id, member.name, wish.text};
     const auto keep = [&] { return store_->keep(line); };
     const Kept kept = co_await worker().offload(keep);
-    if (kept == Kept::kTooFast) co_return Refusal{"not so fast", true};
-    if (kept == Kept::kNew) kept_.add();
+    if (kept == Kept::too_fast) co_return Refusal{"not so fast", true};
+    if (kept == Kept::added) kept_.add();
     // A worker that has ended may have kept it, and have told nobody.
-    if (kept == Kept::kNew || redelivered) gateway.send_to_group(member.room, chat::said(line));
+    if (kept == Kept::added || redelivered) gateway.send_to_group(member.room, chat::said(line));
     gateway.send_to_client(client, chat::kept(wish.id));
     co_return std::nullopt;
   }
@@ -366,7 +367,7 @@ class Chat final : public appserver::Plugin {
     Line line{0, now(), {}, wish.id, member.name, {}};
     const auto keep = [&] { return store_->keep(line); };
     const Kept kept = co_await worker().offload(keep);
-    if (kept == Kept::kTooFast) co_return Refusal{"not so fast", true};
+    if (kept == Kept::too_fast) co_return Refusal{"not so fast", true};
     line.text = wish.text;
     const std::string told = chat::told(line, wish.to);
     gateway.send_to_uid(uid, told);

@@ -170,7 +170,7 @@ TEST_CASE_METHOD(Fixture, "a history of long lines is no more than a client take
   chat::Store store(database(), {.age = 3'600'000});
   for (int i = 0; i < 100; ++i) {
     chat::Line line{0, now, "lobby", id(i), "Eve", std::string(4000, '<')};
-    REQUIRE(store.keep(line) == chat::Kept::kNew);
+    REQUIRE(store.keep(line) == chat::Kept::added);
   }
   ClientOfGateway ada = join(one, "Ada");
   say(ada, 1, "end");
@@ -396,14 +396,14 @@ TEST_CASE_METHOD(Fixture, "a room remembers as much as it may, and not for longe
     for (const chat::Line& line : store.last(room, 100, now)) all.push_back(line.text);
     return all;
   };
-  for (int i = 0; i < 4; ++i) CHECK(keep("a", 100) == chat::Kept::kNew);
+  for (int i = 0; i < 4; ++i) CHECK(keep("a", 100) == chat::Kept::added);
   CHECK(texts("a", 200) == Texts{"2", "3", "4"});
-  CHECK(keep("b", 500) == chat::Kept::kNew);
-  CHECK(keep("b", 500) == chat::Kept::kNew);
-  CHECK(keep("b", 500) == chat::Kept::kNew);
+  CHECK(keep("b", 500) == chat::Kept::added);
+  CHECK(keep("b", 500) == chat::Kept::added);
+  CHECK(keep("b", 500) == chat::Kept::added);
   CHECK(texts("a", 200) == Texts{"3", "4"});
   CHECK(texts("a", 1100).empty());
-  CHECK(keep("c", 1600) == chat::Kept::kNew);
+  CHECK(keep("c", 1600) == chat::Kept::added);
   CHECK(texts("b", 600).empty());
 }
 

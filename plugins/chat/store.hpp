@@ -36,7 +36,7 @@ struct Bounds {
   std::int64_t per_minute = 0;  // of one author; 0: any number
 };
 
-enum class Kept { kNew, kAgain, kTooFast };
+enum class Kept { added, again, too_fast };
 
 // For one thread at a time.
 class Store {
@@ -57,9 +57,9 @@ class Store {
       if (before.bind(1, author).bind(2, line.id).next()) {
         line.seq = before.number(0);
         line.time = before.number(1);
-        return Kept::kAgain;
+        return Kept::again;
       }
-      if (is_too_fast(database, author, line.time)) return Kept::kTooFast;
+      if (is_too_fast(database, author, line.time)) return Kept::too_fast;
       sqlite::Statement insert(database,
                                "INSERT INTO lines (time, room, author, id, name, text) "
                                "VALUES (?, ?, ?, ?, ?, ?)");
@@ -68,7 +68,7 @@ class Store {
       line.seq = database.number("SELECT last_insert_rowid()");
       forget(database, line);
       transaction.commit();
-      return Kept::kNew;
+      return Kept::added;
     });
   }
 

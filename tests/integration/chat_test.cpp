@@ -21,14 +21,16 @@ using namespace appserver::integration;
 
 namespace {
 
-// Two gateway workers, two business workers, a page; the database in the site's folder.
+// Gateway workers, two business workers, a page; the database in the site's folder.
 class ChatSite : public Site {
  public:
-  ChatSite() : Site("groups: {}\n") {
+  explicit ChatSite(int gateways = 2) : Site("groups: {}\n") {
     install(shipped_plugin("chat"), "chat");
     configure(
         "groups:\n"
-        "  gate: {kind: gateway, listen: 'ws://127.0.0.1:0', count: 2}\n"
+        "  gate: {kind: gateway, listen: 'ws://127.0.0.1:0', count: " +
+        std::to_string(gateways) +
+        "}\n"
         "  chat: {kind: business, gateway: gate, plugin: chat, count: 2, settings: {history: 200, "
         "lines_per_minute: 0, database: '" +
         (root() / "chat.db").string() +
@@ -77,11 +79,51 @@ void say(Talk& talk, const std::string& text) {
   talk.send(boost::json::serialize(boost::json::object{{"do", "say"}, {"id", id}, {"text", text}}));
 }
 
-// Members that count, each waiting until its number is kept before the next one, and that check
-// that each of the others counts on without a gap. What is told once more, with its seq, is one.
+// Who has said what, as one member hears it. What is told once more, with its seq, is one.
+class Heard {
+ public:
+  // In what order lines come: of one speaker as they were said, or, as two workers tell them over
+  // two gateway workers, any; then only their seq does.
+  explicit Heard(bool in_order) : in_order_(in_order) {}
+
+  void add(const Message& line) {
+    auto& lines = lines_[line.name];
+    if (in_order_ && !lines.empty() && lines.rbegin()->first > line.seq)
+      throw std::runtime_error(line.text + " came behind " + lines.rbegin()->second);
+    lines.emplace(line.seq, line.text);
+  }
+  // Whether of so many speakers all is there up to the last line, "NAME-NUMBER-end". Throws where
+  // that is not in the order of seq.
+  bool is_complete(std::size_t speakers) const {
+    return lines_.size() == speakers &&
+           std::ranges::all_of(lines_, [](const auto& each) { return is_whole(each); });
+  }
+
+ private:
+  using Lines = std::map<std::int64_t, std::string>;
+
+  static bool is_whole(const std::pair<const std::string, Lines>& said) {
+    const auto& [name, lines] = said;
+    const std::string end = name + "-" + std::to_string(lines.size()) + "-end";
+    if (lines.rbegin()->second != end) return false;
+    std::size_t number = 0;
+    for (const auto& [seq, text] : lines) {
+      const std::string expected = name + "-" + std::to_string(++number);
+      if (text != expected && text != end)
+        throw std::runtime_error("heard " + text + ", expected " + expected);
+    }
+    return true;
+  }
+
+  bool in_order_;
+  std::map<std::string, Lines> lines_;
+};
+
+// Members that count, each waiting until its number is kept before the next one, and that hear all
+// of each other.
 class Members {
  public:
-  Members(const Endpoint& endpoint, int count) {
+  Members(const Endpoint& endpoint, int count, bool in_order) {
     for (int i = 0; i < count; ++i) {
       talks_.emplace_back(endpoint, 30s);
       if (join(talks_.back(), "m" + std::to_string(i)).is != "welcome")
@@ -89,7 +131,7 @@ class Members {
     }
     problems_.resize(talks_.size());
     for (std::size_t i = 0; i < talks_.size(); ++i)
-      threads_.emplace_back([this, i] { problems_[i] = run(i); });
+      threads_.emplace_back([this, i, in_order] { problems_[i] = run(i, Heard(in_order)); });
   }
   ~Members() { stop(); }
   Members(const Members&) = delete;
@@ -109,23 +151,16 @@ class Members {
   }
 
  private:
-  struct Heard {
-    std::map<std::string, int> counts;
-    std::set<std::int64_t> seqs;
-    std::size_t ended = 0;
-    int kept = 0;
-  };
-
-  std::string run(std::size_t index) {
+  std::string run(std::size_t index, Heard heard) {
     const std::string me = "m" + std::to_string(index);
     try {
-      Heard heard;
+      int kept = 0;
       for (int said = 1;; ++said) {
         const bool last = stopping_;
-        say(talks_[index], last ? me + "-end" : me + "-" + std::to_string(said));
-        while (heard.kept < said) listen(index, heard);
+        say(talks_[index], me + "-" + std::to_string(said) + (last ? "-end" : ""));
+        while (kept < said) kept += listen(index, heard);
         if (!last) continue;
-        while (heard.ended < talks_.size()) listen(index, heard);
+        while (!heard.is_complete(talks_.size())) listen(index, heard);
         return {};
       }
     } catch (const std::exception& error) {
@@ -133,25 +168,16 @@ class Members {
     }
   }
 
-  void listen(std::size_t index, Heard& heard) {
+  // Takes one message. 1: the member's own line is kept.
+  int listen(std::size_t index, Heard& heard) {
     const Message message = next_message(talks_[index]);
-    if (message.is == "came") return;
-    if (message.is == "kept") {
-      ++heard.kept;
-      return;
-    }
+    if (message.is == "came") return 0;
+    if (message.is == "kept") return 1;
     if (message.is != "said")
       throw std::runtime_error(message.name + " " + message.is + " " + message.why);
-    if (!heard.seqs.insert(message.seq).second) return;
-    const int wanted = ++heard.counts[message.name];
-    if (message.text == message.name + "-end") {
-      ++heard.ended;
-    } else if (message.text != message.name + "-" + std::to_string(wanted)) {
-      throw std::runtime_error("heard " + message.text + ", expected number " +
-                               std::to_string(wanted) + " of " + message.name);
-    } else {
-      ++told_;
-    }
+    heard.add(message);
+    ++told_;
+    return 0;
   }
 
   std::vector<Talk> talks_;
@@ -191,9 +217,10 @@ void check_order(const std::vector<Message>& lines) {
 }  // namespace
 
 TEST_CASE("members of a chat notice nothing of its business workers' reloads") {
-  ChatSite site;
+  const int gateways = GENERATE(1, 2);
+  ChatSite site(gateways);
   Daemon daemon(site);
-  Members members(daemon.address("gate"), 6);
+  Members members(daemon.address("gate"), 6, gateways == 1);
   for (int round = 0; round < 6; ++round) {
     members.wait_for_more(300);
     reload(daemon);
@@ -206,7 +233,7 @@ TEST_CASE("a chat whose workers are killed keeps each line once, and tells it") 
   ChatSite site;
   Daemon daemon(site);
   daemon.expect_error("chat/");
-  Members members(daemon.address("gate"), 4);
+  Members members(daemon.address("gate"), 4, false);
   for (int round = 0; round < 3; ++round) {
     members.wait_for_more(200);
     REQUIRE(::kill(daemon.pids("chat").front(), SIGKILL) == 0);
