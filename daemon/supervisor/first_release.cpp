@@ -175,7 +175,6 @@ GroupRelease make_group(const config::Group& group, const GroupRelease* before,
                         const config::Daemon& daemon, Archive& archive,
                         std::vector<std::string>& notes) {
   check_identity(group);
-  check_folders(group, before == nullptr ? nullptr : &before->config, daemon);
   GroupRelease release;
   release.config = group;
   release.config.count = count_for(group, before);
@@ -204,6 +203,15 @@ Candidate make_what_can_be(const config::Group& group, const Release* committed,
   Candidate result{&group, {}, {}};
   // In the file it is a mistake.
   if (!group.dropped) check_identity(group);
+  const auto listened = committed == nullptr ? std::vector<GroupReleasePtr>{} : committed->groups;
+  try {
+    check_folders(group, listened, daemon);
+  } catch (const std::exception& error) {
+    // What has run goes on as it did, like where a reload refuses the same.
+    if (committed == nullptr && !group.dropped) throw;
+    result.problem = error.what();
+    return result;
+  }
   try {
     result.release = make_group(group, before, daemon, archive, notes);
   } catch (const CannotRecord&) {

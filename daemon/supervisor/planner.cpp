@@ -128,9 +128,8 @@ std::string Planner::addresses_in_use(const config::Group& group) const {
 // watcher, of a dropped group, it is one that waits, too.
 void Planner::check(const config::Group& group) {
   check_identity(group);
-  const GroupRelease* const running = input_.find(group.name);
   if (request_.kind == RequestKind::reload)
-    check_folders(group, running == nullptr ? nullptr : &running->config, input_.running.daemon);
+    check_folders(group, input_.current, input_.running.daemon);
   const std::string in_use = addresses_in_use(group);
   if (in_use.empty()) return;
   if (request_.watch && group.dropped) throw std::runtime_error(in_use);

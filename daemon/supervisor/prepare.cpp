@@ -75,9 +75,11 @@ void check_identity(const config::Group& group) {
       "groups.{}.user: becoming '{}' needs appserverd to run as root", group.name, group.user));
 }
 
-void check_folders(const config::Group& wanted, const config::Group* before,
+void check_folders(const config::Group& wanted, const std::vector<GroupReleasePtr>& before,
                    const config::Daemon& daemon) {
-  const auto known = before == nullptr ? std::vector<config::Listen>{} : before->addresses();
+  std::vector<config::Listen> known;
+  for (const GroupReleasePtr& group : before)
+    std::ranges::copy(group->config.addresses(), std::back_inserter(known));
   for (const config::Listen& listen : wanted.addresses()) {
     const std::filesystem::path folder = listen.unix_path.parent_path();
     if (!listen.is_unix() || folder == daemon.control_socket.parent_path()) continue;

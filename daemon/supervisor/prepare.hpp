@@ -87,9 +87,9 @@ struct Prepared {
 void check_identity(const config::Group& group);
 
 // Throws, naming the key, where a unix socket is to be in a folder that is not there. Not of that
-// of the control socket, nor of what listened there `before` (may be null): these are made again,
+// of the control socket, nor of what any group listened at `before`: these are made again,
 // as after a boot that has emptied /run.
-void check_folders(const config::Group& wanted, const config::Group* before,
+void check_folders(const config::Group& wanted, const std::vector<GroupReleasePtr>& before,
                    const config::Daemon& daemon);
 
 // Whether workers that run with `running` must be replaced to run with `wanted`.
