@@ -59,6 +59,14 @@ void follow(Call& call, unsigned status, std::string_view location) {
   call.target = target;
 }
 
+Work<> until_resumed(std::shared_ptr<Call> call) {
+  while (call->paused && !call->is_over()) {
+    call->resumed.expires_at(boost::asio::steady_timer::time_point::max());
+    co_await call->resumed.async_wait(
+        boost::asio::as_tuple(boost::asio::use_awaitable_t<Executor>{}));
+  }
+}
+
 CallSink::CallSink(std::shared_ptr<Call> call, std::function<void()> went_on)
     : call_(std::move(call)), went_on_(std::move(went_on)) {}
 
@@ -78,11 +86,7 @@ Work<> CallSink::take(std::string_view piece) {
 }
 
 Work<> CallSink::wait_while_paused() {
-  while (call_->paused && !call_->is_over()) {
-    call_->resumed.expires_at(boost::asio::steady_timer::time_point::max());
-    co_await call_->resumed.async_wait(
-        boost::asio::as_tuple(boost::asio::use_awaitable_t<Executor>{}));
-  }
+  co_await until_resumed(call_);
   if (call_->is_over()) throw CallError(Failure::lost, "cancelled");
 }
 

@@ -55,6 +55,9 @@ const Field* redirection(const Call& call, const HttpResponse& answer);
 // Makes it a call of that place. Throws CallError.
 void follow(Call& call, unsigned status, std::string_view location);
 
+// Until who takes the answer in pieces goes on, or the call is over.
+Work<> until_resumed(std::shared_ptr<Call> call);
+
 // Of an answer that nobody wants in pieces it takes nothing.
 class CallSink final : public AnswerSink {
  public:

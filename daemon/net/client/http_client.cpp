@@ -163,6 +163,7 @@ Work<> HttpClient::Core::run(std::shared_ptr<Core> self, Held call) {
     transport->close();
   }
   self->release_slot(origin);
+  if (call->has_begun) co_await until_resumed(call);
   if (call->is_over()) co_return;
   if (failed) {
     self->fail(call, failed->failure, failed->what());

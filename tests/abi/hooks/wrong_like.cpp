@@ -1,10 +1,13 @@
 // What looks like the hook, and is called like it, but does not override it.
+// clang-format off
 // expect: on_connect has another signature
-// expect: on_message has another signature than the hook of appserver::Plugin: write it as `void
-// on_message(Connection connection, Message message) override` expect: on_request has another
-// signature than the hook of appserver::Plugin: write it as `void on_request(Request& request,
-// Response& response) override` expect: on_close has another signature expect: on_error has another
-// signature expect: on_worker_start has another signature expect: measure has another signature
+// expect: on_message has another signature than the hook of appserver::Plugin: write it as `void on_message(Connection connection, Message message) override`
+// expect: on_request has another signature
+// expect: on_close has another signature
+// expect: on_error has another signature
+// expect: on_worker_start has another signature
+// expect: measure has another signature
+// clang-format on
 #include <appserver/plugin.hpp>
 #include <string>
 #include <string_view>

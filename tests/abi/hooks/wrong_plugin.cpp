@@ -1,6 +1,6 @@
 // Private, and overloaded without the hook among them: the plugin's macro refuses both.
-// expect: on_datagram has another signature than the hook of appserver::Plugin: write it as `void
-// on_datagram(Datagram& datagram) override` expect: on_client_message_has_another_signature
+// expect: on_datagram has another signature
+// expect: on_client_message_has_another_signature
 #include <appserver/plugin.hpp>
 #include <string_view>
 

@@ -10,6 +10,7 @@
 using namespace appserver;
 using namespace appserver::test;
 using namespace std::chrono_literals;
+using Catch::Matchers::Contains;
 using net::client::Failure;
 using net::client::HttpRequest;
 using net::client::HttpResponse;
@@ -27,7 +28,10 @@ struct Streamed : Calling {
     request.options.max_body = 1'000;
     call = client.stream(
         request,
-        {[this](const HttpResponse& head) { heads.push_back(std::to_string(head.status)); },
+        {[this](const HttpResponse& head) {
+           heads.push_back(std::to_string(head.status));
+           if (on_head) on_head();
+         },
          [this](std::string_view piece) {
            body += piece;
            largest = std::max(largest, piece.size());
@@ -48,6 +52,7 @@ struct Streamed : Calling {
   std::string body;
   std::size_t largest = 0;
   std::vector<std::string> ends;
+  std::function<void()> on_head;
   std::function<void()> on_data;
 };
 
@@ -134,6 +139,29 @@ TEST_CASE("a paused answer is read no more, has no timeout, and goes on where it
   CHECK(calling.ends == std::vector<std::string>{"200 "});
   CHECK(calling.body.size() == kSize);
   CHECK_FALSE(calling.client.pause(calling.call, true));
+}
+
+TEST_CASE("the end of a paused answer waits, whichever it is") {
+  const auto [answer, end] = GENERATE(table<std::string, std::string>(
+      {{"HTTP/1.1 204 No Content\r\n\r\n", "204 "},
+       {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "before the answer was whole"}}));
+  ScriptedServer server([&](ScriptedServer& self) {
+    {
+      Accepted peer = self.accept();
+      peer.request();
+      peer.send(answer);
+    }
+    self.note("gone");
+  });
+  Streamed calling;
+  calling.on_head = [&] { REQUIRE(calling.client.pause(calling.call, true)); };
+  calling.begin(server.url());
+  REQUIRE(calling.until([&] { return !calling.heads.empty() && server.notes().size() == 2; }));
+  settle(calling.context);
+  CHECK(calling.ends.empty());
+  REQUIRE(calling.client.pause(calling.call, false));
+  REQUIRE(calling.ended());
+  CHECK_THAT(calling.ends.front(), Contains(end));
 }
 
 TEST_CASE("an answer in pieces that stops coming fails, one that goes on may take its time") {

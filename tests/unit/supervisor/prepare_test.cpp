@@ -398,7 +398,7 @@ TEST_CASE("a unix socket in a folder that is not there is refused, and no folder
                  Contains("mkdir -p " + folder.native()));
   CHECK_FALSE(fs::exists(folder));
   // A daemon that comes back runs what was committed, as after the refusal.
-  const FirstRelease back = site.start();
+  const auto back = site.start();
   REQUIRE(back.notes.size() == 1);
   CHECK_THAT(back.notes.front(), StartsWith("api: groups.api.listen: there is no folder ") &&
                                      Contains("it runs as in release "));

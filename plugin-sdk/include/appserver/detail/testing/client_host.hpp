@@ -90,10 +90,12 @@ class ClientHost final : public Extension {
   }
   // `failure` is one of APPSERVER_CALL_*.
   void fail(appserver_http_call call, std::uint32_t failure, std::string_view message) {
-    appserver_client_response raw{};
-    raw.failure = failure;
-    raw.message = view(message);
-    end(call, raw);
+    const auto found = streams_.find(call);
+    if (found == streams_.end() || !found->second.has_begun) return end(call, failure, message);
+    found->second.is_whole = true;
+    found->second.failure = failure;
+    found->second.why = message;
+    go_on(call);
   }
 
  private:
@@ -108,8 +110,11 @@ class ClientHost final : public Extension {
     appserver_client_stream hooks;
     void* argument;
     std::string waiting{};
-    bool is_whole = false;
+    bool has_begun = false;
+    bool is_whole = false;  // or has failed
     bool paused = false;
+    std::uint32_t failure = APPSERVER_CALL_ANSWERED;
+    std::string why{};
   };
 
   template <class Tell>
@@ -126,7 +131,8 @@ class ClientHost final : public Extension {
   }
 
   void begin(appserver_http_call call, const appserver_client_response& head) {
-    const Stream& stream = streams_.at(call);
+    Stream& stream = streams_.at(call);
+    stream.has_begun = true;
     if (stream.hooks.on_head != nullptr) stream.hooks.on_head(stream.argument, &head);
   }
   // Each hook may cancel, pause or resume it, or begin others.
@@ -141,9 +147,15 @@ class ClientHost final : public Extension {
       stream.waiting.erase(0, piece.size());
       stream.hooks.on_data(stream.argument, view(piece));
     }
-    if (!streams_.at(call).is_whole) return;
+    const Stream& stream = streams_.at(call);
+    if (stream.is_whole) end(call, stream.failure, std::string(stream.why));
+  }
+
+  void end(appserver_http_call call, std::uint32_t failure, std::string_view why) {
     appserver_client_response raw{};
-    raw.status = 200;
+    raw.status = failure == APPSERVER_CALL_ANSWERED ? 200 : 0;
+    raw.failure = failure;
+    raw.message = view(why);
     end(call, raw);
   }
 
