@@ -89,7 +89,7 @@ GatewayRequest request_of(const Options& options, const Console& console) {
 }
 
 // As the daemon would refuse it.
-void check(const GatewayRequest& request) {
+void check_request(const GatewayRequest& request) {
   try {
     const auto again = control::parse_gateway(boost::json::serialize(control::to_json(request)));
     if (request.verb == GatewayVerb::send && again.binary && !request.binary)
@@ -103,7 +103,7 @@ void check(const GatewayRequest& request) {
 
 int ask_gateway(const Options& options, const Console& console) {
   const GatewayRequest request = request_of(options, console);
-  check(request);
+  check_request(request);
   const std::string body =
       find_daemon(options, console)
           .post("/v1/gateway", control::to_json(request), request.timeout + kGrace);

@@ -17,6 +17,7 @@
 #include "certificates/pem.hpp"
 #include "os/error.hpp"
 #include "os/memfd.hpp"
+#include "supervisor/tls_notes.hpp"
 
 namespace appserver::supervisor {
 namespace {
@@ -154,10 +155,6 @@ certificates::Secret read_secret(const path& file) {
   return secret;
 }
 
-std::chrono::sys_seconds now() {
-  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-}
-
 std::string why_not_valid(const ServedCertificate& certificate, std::chrono::sys_seconds time) {
   const certificates::Validity& validity = certificate.validity;
   if (time > validity.to) {
@@ -292,7 +289,7 @@ class Merger final {
   const TlsMaterial* before_;
   certificates::Material kept_;
   const certificates::Material was_;
-  const std::chrono::sys_seconds now_ = now();
+  const std::chrono::sys_seconds now_ = tls_now();
   certificates::Material material_;
   std::shared_ptr<TlsMaterial> result_ = std::make_shared<TlsMaterial>();
 };
@@ -353,7 +350,7 @@ TlsMaterialPtr load_tls_of(const config::Group& group, const TlsMaterial* in_use
   } catch (const std::exception& error) {
     fail(error.what());
   }
-  const auto time = now();
+  const auto time = tls_now();
   for (const ServedCertificate& one : fresh->certificates) {
     if (in_use == nullptr || one.validity.holds_at(time)) continue;
     const ServedCertificate* const better = valid_for(one, *in_use, time);

@@ -38,7 +38,7 @@ int lingering(int port) {
 
 // As the channel's want_bus: version, kind, slot, number.
 struct Message {
-  std::uint16_t version = 2;
+  std::uint16_t version = 3;
   std::uint16_t kind = 106;
   std::uint32_t slot = 0;
   std::uint64_t number = 0;

@@ -110,8 +110,8 @@ TEST_CASE("a malformed message is refused in words, and its descriptors are the 
     words = "a channel message is too short";
   }
   SECTION("unknown kinds") {
-    const auto kind = GENERATE(std::uint16_t{0}, std::uint16_t{14}, std::uint16_t{100},
-                               std::uint16_t{108}, std::uint16_t{0xffff});
+    const auto kind = GENERATE(std::uint16_t{0}, std::uint16_t{16}, std::uint16_t{100},
+                               std::uint16_t{109}, std::uint16_t{0xffff});
     bytes = raw(channel::kVersion, kind);
     words = "unknown channel message " + std::to_string(kind);
   }

@@ -156,7 +156,7 @@ TEST_CASE("the end of a paused answer waits, whichever it is") {
   Streamed calling;
   calling.on_head = [&] { REQUIRE(calling.client.pause(calling.call, true)); };
   calling.begin(server.url());
-  REQUIRE(calling.until([&] { return !calling.heads.empty() && server.notes().size() == 2; }));
+  REQUIRE(calling.until([&] { return !calling.heads.empty() && !server.notes().empty(); }));
   settle(calling.context);
   CHECK(calling.ends.empty());
   REQUIRE(calling.client.pause(calling.call, false));
