@@ -55,6 +55,21 @@ class Last final : public Between {
 };
 class Nothing final : public Plugin {};
 
+// Another base has members of the same names.
+struct Listener {
+  virtual ~Listener() = default;
+  virtual void on_error(int) {}
+  virtual void on_close() {}
+};
+class Beside final : public Plugin, public Listener {
+ public:
+  using Plugin::on_error;
+
+ private:
+  void on_close(Connection, Close) override {}
+  void on_close() override {}
+};
+
 template <class Class>
 constexpr bool kHasTable = detail::plugin_table<Class>("right", "1").size > 0;
 static_assert(kHasTable<Private> && kHasTable<Protected> && kHasTable<Overloaded>);
@@ -67,6 +82,7 @@ static_assert(detail::overrides_on_message<Instance, Plugin>());
 static_assert(detail::overrides_on_request_async<Last, Plugin>());
 static_assert(detail::overrides_on_connect<Last, Plugin>());
 static_assert(!detail::overrides_on_message<Last, Plugin>());
+static_assert(kHasTable<Beside> && !detail::overrides_on_error<Beside, Plugin>());
 static_assert(!detail::overrides_on_message<Nothing, Plugin>());
 
 }  // namespace right
@@ -85,6 +101,9 @@ APPSERVER_DETAIL_CHECK_HOOKS(right::Instance);
 }
 namespace e {
 APPSERVER_DETAIL_CHECK_HOOKS(right::Last);
+}
+namespace f {
+APPSERVER_DETAIL_CHECK_HOOKS(right::Beside);
 }
 
 APPSERVER_PLUGIN(right::Nothing, "nothing", "1.0.0")

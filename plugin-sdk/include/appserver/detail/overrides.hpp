@@ -122,11 +122,20 @@ constexpr bool check_hooks() {
 }  // namespace appserver::detail
 
 // The same at namespace scope, for private hooks and overloaded ones, too: an explicit
-// instantiation may name what it has no access to. Once in a namespace.
-#define APPSERVER_DETAIL_CHECK_HOOKS(Class)                                                     \
-  template <bool...>                                                                            \
-  struct appserver_hooks_of_plugin {};                                                          \
-  template struct appserver_hooks_of_plugin<true APPSERVER_DETAIL_HOOKS(APPSERVER_DETAIL_CHECK, \
-                                                                        Class)>
+// instantiation may name what it has no access to. Once in a namespace. The names come first:
+// within template arguments g++ does not say which of them is ambiguous.
+// clang-format off
+#define APPSERVER_DETAIL_CHECK_HOOKS(Class) \
+  APPSERVER_DETAIL_HOOKS(APPSERVER_DETAIL_NAME, Class) \
+  template <bool...> \
+  struct appserver_hooks_of_plugin {}; \
+  template struct appserver_hooks_of_plugin<true APPSERVER_DETAIL_HOOKS(APPSERVER_DETAIL_CHECK, Class)>
+#define APPSERVER_DETAIL_NAME(Class, result, hook, parameters) \
+  template <int> \
+  bool appserver_name_of_##hook(); \
+  extern template decltype(::appserver::detail::hook##_has_another_signature<Class, ::appserver::Plugin>( \
+      &Class::hook)) /* ambiguous? Write `public: using appserver::Plugin::NAME_OF_THE_HOOK;` in the class */ \
+      appserver_name_of_##hook<1>();
 #define APPSERVER_DETAIL_CHECK(Class, result, hook, parameters) \
   , ::appserver::detail::hook##_has_another_signature<Class, ::appserver::Plugin>(&Class::hook)
+// clang-format on
