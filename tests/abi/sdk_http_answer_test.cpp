@@ -68,6 +68,29 @@ TEST_CASE("an answer in pieces that is paused waits, and goes on") {
   CHECK(at.seen == std::vector<std::string>{"200", "one", "end"});
 }
 
+TEST_CASE("an answer in pieces that is paused is not lost until it goes on") {
+  Calling at;
+  HttpCall call = at.stream();
+  SECTION("with its head told") {
+    at.asked().begin(1, 200, {});
+    call.pause();
+    at.asked().append(1, "one");
+    at.asked().fail(1, APPSERVER_CALL_LOST, "GET http://videos/1: gone");
+    at.host.run();
+    CHECK(at.seen == std::vector<std::string>{"200"});
+    CHECK(call.active());
+    call.resume();
+    at.host.run();
+    CHECK(at.seen == std::vector<std::string>{"200", "one", "failed"});
+  }
+  SECTION("before its head it is") {
+    call.pause();
+    at.asked().fail(1, APPSERVER_CALL_CONNECT, "GET http://videos/1: connection refused");
+    CHECK(at.seen == std::vector<std::string>{"failed"});
+  }
+  CHECK_FALSE(call.active());
+}
+
 TEST_CASE("an answer in pieces ends with its handle, also from within, and with an exception") {
   Calling at;
   std::optional<HttpCall> call;

@@ -50,13 +50,13 @@ struct Call {
   }
 };
 
+// Returns at once where it is not paused, and where it is over.
+Work<> until_resumed(std::shared_ptr<Call> call);
+
 // Where it goes on, if its answer says so and that is followed; else null.
 const Field* redirection(const Call& call, const HttpResponse& answer);
 // Makes it a call of that place. Throws CallError.
 void follow(Call& call, unsigned status, std::string_view location);
-
-// Until who takes the answer in pieces goes on, or the call is over.
-Work<> until_resumed(std::shared_ptr<Call> call);
 
 // Of an answer that nobody wants in pieces it takes nothing.
 class CallSink final : public AnswerSink {
@@ -70,6 +70,7 @@ class CallSink final : public AnswerSink {
   Work<> take(std::string_view piece) override;
 
  private:
+  // Throws CallError where the call is over.
   Work<> wait_while_paused();
 
   std::shared_ptr<Call> call_;

@@ -163,6 +163,8 @@ Work<> HttpClient::Core::run(std::shared_ptr<Core> self, Held call) {
     transport->close();
   }
   self->release_slot(origin);
+  // Its end, good or bad, is told no earlier than the pieces would be. Nobody else waits for it:
+  // its connection is free already.
   if (call->has_begun) co_await until_resumed(call);
   if (call->is_over()) co_return;
   if (failed) {

@@ -102,7 +102,8 @@ typedef struct appserver_client_host {
                          appserver_http_call* call) APPSERVER_NOEXCEPT;
 
   /* Of a call of http_stream: no on_data and no on_end until http_resume; what the server sends
-   * waits in the kernel, and then at the server. NOT_FOUND: it is over. */
+   * waits in the kernel, and then at the server. One without a head as yet gets that, or fails, all
+   * the same. NOT_FOUND: it is over. */
   int32_t (*http_pause)(appserver_worker* worker, appserver_http_call call) APPSERVER_NOEXCEPT;
   int32_t (*http_resume)(appserver_worker* worker, appserver_http_call call) APPSERVER_NOEXCEPT;
 } appserver_client_host;

@@ -7,6 +7,7 @@
 #include <appserver/detail/testing/http_host.hpp>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -43,7 +44,7 @@ class ClientHost final : public Extension {
   bool turn() override {
     std::vector<appserver_http_call> due;
     for (const auto& [call, stream] : streams_) {
-      if (!stream.paused && (!stream.waiting.empty() || stream.is_whole)) due.push_back(call);
+      if (!stream.paused && (!stream.waiting.empty() || stream.end)) due.push_back(call);
     }
     for (const appserver_http_call call : due) go_on(call);
     return !due.empty();
@@ -85,17 +86,21 @@ class ClientHost final : public Extension {
   void finish(appserver_http_call call) {
     const auto found = streams_.find(call);
     if (found == streams_.end()) return;
-    found->second.is_whole = true;
+    found->second.end = End{APPSERVER_CALL_ANSWERED, {}};
     go_on(call);
   }
-  // `failure` is one of APPSERVER_CALL_*.
+  // `failure` is one of APPSERVER_CALL_*. What is paused gets it when it goes on, if it has a head.
   void fail(appserver_http_call call, std::uint32_t failure, std::string_view message) {
     const auto found = streams_.find(call);
-    if (found == streams_.end() || !found->second.has_begun) return end(call, failure, message);
-    found->second.is_whole = true;
-    found->second.failure = failure;
-    found->second.why = message;
-    go_on(call);
+    if (found != streams_.end() && found->second.has_begun) {
+      found->second.end = End{failure, std::string(message)};
+      go_on(call);
+      return;
+    }
+    appserver_client_response raw{};
+    raw.failure = failure;
+    raw.message = view(message);
+    end(call, raw);
   }
 
  private:
@@ -106,15 +111,17 @@ class ClientHost final : public Extension {
     return raw.size == 0 ? std::string() : std::string(raw.data, raw.size);
   }
 
+  struct End {
+    std::uint32_t failure;
+    std::string message;
+  };
   struct Stream {
     appserver_client_stream hooks;
     void* argument;
     std::string waiting{};
     bool has_begun = false;
-    bool is_whole = false;  // or has failed
+    std::optional<End> end{};
     bool paused = false;
-    std::uint32_t failure = APPSERVER_CALL_ANSWERED;
-    std::string why{};
   };
 
   template <class Tell>
@@ -147,15 +154,12 @@ class ClientHost final : public Extension {
       stream.waiting.erase(0, piece.size());
       stream.hooks.on_data(stream.argument, view(piece));
     }
-    const Stream& stream = streams_.at(call);
-    if (stream.is_whole) end(call, stream.failure, std::string(stream.why));
-  }
-
-  void end(appserver_http_call call, std::uint32_t failure, std::string_view why) {
+    const std::optional<End> ending = streams_.at(call).end;
+    if (!ending) return;
     appserver_client_response raw{};
-    raw.status = failure == APPSERVER_CALL_ANSWERED ? 200 : 0;
-    raw.failure = failure;
-    raw.message = view(why);
+    raw.failure = ending->failure;
+    raw.message = view(ending->message);
+    raw.status = ending->failure == APPSERVER_CALL_ANSWERED ? 200 : 0;
     end(call, raw);
   }
 
