@@ -5,6 +5,7 @@
 #include "os/fd.hpp"
 #include "os/write_file.hpp"
 #include "plugin/sha256.hpp"
+#include "supervisor/trusted_folder.hpp"
 
 namespace appserver::supervisor {
 namespace {
@@ -25,8 +26,11 @@ const plugin::Build& own_build() {
 
 }  // namespace
 
-plugin::Build take_in_build(const config::Group& group, plugin::Store& store) {
-  return group.kind == config::GroupKind::gateway ? own_build() : store.add(group.plugin);
+plugin::Build take_in_build(const config::Group& group, const config::Plugins& plugins,
+                            plugin::Store& store) {
+  if (group.kind == config::GroupKind::gateway) return own_build();
+  check_source(group, plugins);
+  return store.add(group.plugin);
 }
 
 bool has_build(const config::Group& group, const plugin::Build& build, const plugin::Store& store) {

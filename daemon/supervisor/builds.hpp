@@ -7,8 +7,10 @@
 
 namespace appserver::supervisor {
 
-// As plugin::Store::add() of the group's plugin.
-plugin::Build take_in_build(const config::Group& group, plugin::Store& store);
+// As plugin::Store::add() of the group's plugin. Throws, with the way out, where others could have
+// put it into a plugin folder that is watched.
+plugin::Build take_in_build(const config::Group& group, const config::Plugins& plugins,
+                            plugin::Store& store);
 
 // As plugin::Store::holds(). What this program is, is always at hand.
 bool has_build(const config::Group& group, const plugin::Build& build, const plugin::Store& store);

@@ -16,7 +16,6 @@
 #include "supervisor/plan_words.hpp"
 #include "supervisor/prepare.hpp"
 #include "supervisor/start_notes.hpp"
-#include "supervisor/trusted_folder.hpp"
 #include "supervisor/unfinished.hpp"
 
 namespace appserver::supervisor {
@@ -37,8 +36,7 @@ bool is_of_the_disk(const std::error_code& code) {
 
 plugin::Build take_in(const config::Group& group, const config::Daemon& daemon, Archive& archive) {
   try {
-    check_source(group.plugin, daemon.plugins);
-    return take_in_build(group, archive.store);
+    return take_in_build(group, daemon.plugins, archive.store);
   } catch (const os::SystemError& error) {
     const std::string text = fmt::format("groups.{}.plugin: {}", group.name, error.what());
     if (is_of_the_disk(error.code())) throw CannotRecord(text);

@@ -45,13 +45,13 @@ bool Planner::overrides_reloadable(const std::string& name) const {
 
 void Planner::take_in(GroupRelease& group) {
   if (request_.kind == RequestKind::reload) {
-    group.build = take_in_build(group.config, archive_.store);
+    group.build = take_in_build(group.config, input_.running.daemon.plugins, archive_.store);
     return;
   }
   if (has_build(group.config, group.build, archive_.store)) return;
   if (!is_stored(group.build)) {
     // The one that is built in may have been another before the daemon was restarted.
-    group.build = take_in_build(group.config, archive_.store);
+    group.build = take_in_build(group.config, input_.running.daemon.plugins, archive_.store);
     return;
   }
   if (request_.kind == RequestKind::scale) {

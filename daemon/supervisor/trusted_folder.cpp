@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <stdexcept>
+#include <string_view>
 #include <system_error>
 
 #include "os/error.hpp"
@@ -13,21 +14,41 @@
 namespace appserver::supervisor {
 namespace {
 
-void check_status(const std::filesystem::path& folder, const struct stat& status) {
+void check_status(std::string_view what, const std::filesystem::path& file,
+                  const struct stat& status) {
   const uid_t us = ::geteuid();
-  const std::string& path = folder.native();
+  const std::string& path = file.native();
   if (status.st_uid != 0 && status.st_uid != us) {
     throw std::runtime_error(
-        fmt::format("the plugin folder {} belongs to uid {}, who could have anything run; see what "
-                    "lies there, then give it to root or to uid {}: chown {} {}",
-                    path, status.st_uid, us, us, path));
+        fmt::format("the {} {} belongs to uid {}, who could have anything run; see what lies "
+                    "there, then give it to root or to uid {}: chown {} {}",
+                    what, path, status.st_uid, us, us, path));
   }
   if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
     throw std::runtime_error(
-        fmt::format("the plugin folder {} can be written to by others (mode {:04o}), who could "
-                    "have anything run; see what lies there, then: chmod go-w {}",
-                    path, status.st_mode & 07777U, path));
+        fmt::format("the {} {} can be written to by others (mode {:04o}), who could have anything "
+                    "run; see what lies there, then: chmod go-w {}",
+                    what, path, status.st_mode & 07777U, path));
   }
+}
+
+// What is not there says so when it is read.
+void check_file(const std::filesystem::path& file) {
+  struct stat status {};
+  const int result = ::stat(file.c_str(), &status);
+  if (result != 0 && (errno == ENOENT || errno == ENOTDIR)) return;
+  os::check(result, "stat(\"{}\")", file.native());
+  check_status("file", file, status);
+}
+
+bool lies_in(const std::filesystem::path& file, const std::filesystem::path& directory) {
+  std::filesystem::path folder = file;
+  while (folder.has_relative_path()) {
+    folder = folder.parent_path();
+    std::error_code none;
+    if (std::filesystem::equivalent(folder, directory, none)) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -35,7 +56,7 @@ void check_status(const std::filesystem::path& folder, const struct stat& status
 void check_trusted(const std::filesystem::path& folder) {
   struct stat status {};
   os::check(::stat(folder.c_str(), &status), "stat(\"{}\")", folder.native());
-  check_status(folder, status);
+  check_status("plugin folder", folder, status);
 }
 
 void check_plugin_folder(const config::Plugins& plugins) {
@@ -44,17 +65,17 @@ void check_plugin_folder(const config::Plugins& plugins) {
   const int result = ::stat(plugins.dir.c_str(), &status);
   if (result != 0 && errno == ENOENT) return;
   os::check(result, "stat(\"{}\")", plugins.dir.native());
-  check_status(plugins.dir, status);
+  check_status("plugin folder", plugins.dir, status);
 }
 
-void check_source(const std::filesystem::path& plugin, const config::Plugins& plugins) {
+void check_source(const config::Group& group, const config::Plugins& plugins) {
   if (!plugins.watch) return;
-  std::filesystem::path folder = plugin;
-  while (folder.has_relative_path()) {
-    folder = folder.parent_path();
-    std::error_code none;
-    if (std::filesystem::equivalent(folder, plugins.dir, none)) return check_trusted(folder);
-  }
+  std::error_code unknown;
+  const auto resolved = std::filesystem::weakly_canonical(group.plugin, unknown);
+  if (!lies_in(group.plugin, plugins.dir) && !lies_in(resolved, plugins.dir)) return;
+  check_trusted(plugins.dir);
+  check_file(group.plugin);
+  if (group.dropped) check_file(plugins.dir / (group.name + ".yaml"));
 }
 
 }  // namespace appserver::supervisor

@@ -335,6 +335,33 @@ TEST_CASE("nothing is taken from a watched folder of another user, with the way 
              Contains("belongs to uid 12345") && Contains("chown 0 " + site.plugins().native()));
 }
 
+TEST_CASE("a file of a watched folder that others may write to holds its group back") {
+  const std::string name = GENERATE(as<std::string>{}, "shop.so", "shop.yaml");
+  DropSite site;
+  site.start();
+  site.put("plugins/shop.so", kFour);
+  site.drop("more", kThree, "");
+  const fs::path file = site.plugins() / name;
+  fs::permissions(file, fs::perms::others_write, fs::perm_options::add);
+  const Prepared watching = site.prepare(watched());
+  CHECK(watching.refusal.empty());
+  CHECK(change_of(watching, "shop") == Change::keep);
+  CHECK(change_of(watching, "more") == Change::add);
+  CHECK_THAT(site.prepare(reload({"shop"})).refusal,
+             Contains("the file " + file.native()) && Contains("chmod go-w " + file.native()));
+  fs::permissions(file, fs::perms::others_write, fs::perm_options::remove);
+  CHECK(change_of(site.prepare(reload()), "shop") == Change::roll);
+}
+
+TEST_CASE("what a watched folder links to is its own, too") {
+  DropSite site;
+  fs::remove(site.plugins() / "shop.yaml");
+  fs::create_symlink(site.plugins() / "shop.so", site.folder() / "link.so");
+  site.write_watching("  api: {plugin: link.so}\n");
+  site.allow_others_to_write(true);
+  CHECK_THROWS_WITH(site.start(), Contains("chmod go-w " + site.plugins().native()));
+}
+
 TEST_CASE("a first start takes nothing from a watched folder that others may write to") {
   DropSite site;
   site.allow_others_to_write(true);
