@@ -9,7 +9,6 @@
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <utility>
 #include <vector>
 
 namespace appserver::detail {
@@ -18,16 +17,14 @@ struct JsonValue {
   bool truth = false;
   std::uint64_t number = 0;  // of a whole one, 0 or more
   std::string text;
-  std::vector<JsonValue> items;                            // of a list
-  std::vector<std::pair<std::string, JsonValue>> members;  // of an object
+  std::vector<JsonValue> items;    // of a list, or of an object
+  std::vector<std::string> names;  // of the items of an object
 
   // One that is empty where there is none.
   const JsonValue& at(std::string_view key) const {
     static const JsonValue kNone;
-    for (const auto& [name, value] : members) {
-      if (name == key) return value;
-    }
-    return kNone;
+    const auto found = std::find(names.begin(), names.end(), key);
+    return found == names.end() ? kNone : items[static_cast<std::size_t>(found - names.begin())];
   }
 };
 
@@ -90,9 +87,9 @@ class JsonParser {
     if (take('}')) return;
     do {
       if (!take('"')) wrong();
-      std::string key = string();
+      out.names.push_back(string());
       if (!take(':')) wrong();
-      out.members.emplace_back(std::move(key), value(depth + 1));
+      out.items.push_back(value(depth + 1));
     } while (take(','));
     if (!take('}')) wrong();
   }
