@@ -99,6 +99,18 @@ bool Planner::stopped_by_quarantine(GroupPlan& plan, const GroupRelease& group) 
   return true;
 }
 
+// A reload leaves a group that is not reloadable with the addresses it has.
+std::string Planner::how_to_free(const GroupRelease& holder) const {
+  const std::string& name = holder.config.name;
+  if (holder.config.reloadable || overrides_reloadable(name))
+    return "take it away there first, then reload again";
+  return fmt::format(
+      "take it away there first, with `appserverctl reload --force {}` (it is not reloadable), "
+      "then "
+      "reload again",
+      name);
+}
+
 // Of others, or what of its own would have to go first: the kernel has each port once.
 std::string Planner::addresses_in_use(const config::Group& group) const {
   std::string problems;
@@ -118,7 +130,7 @@ std::string Planner::addresses_in_use(const config::Group& group) const {
           fmt::format("groups.{}.listen: group {} listens on {}{} until this reload is over; {}",
                       group.name, name, found->text, overlap,
                       own ? "change it by way of another address, or restart appserverd"
-                          : "take it away there first, then reload again"));
+                          : how_to_free(*other)));
     }
   }
   return problems;

@@ -30,6 +30,7 @@ class Planner final {
   void take_in_link(GroupRelease& group, const GroupRelease* running) const;
   void take_in_tls(GroupRelease& group, const GroupRelease* running) const;
   bool stopped_by_quarantine(GroupPlan& plan, const GroupRelease& group) const;
+  std::string how_to_free(const GroupRelease& holder) const;
   std::string addresses_in_use(const config::Group& group) const;
   void check(const config::Group& group);
   void decide_all(const WantedGroups& wanted);

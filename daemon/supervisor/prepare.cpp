@@ -1,9 +1,12 @@
 #include "supervisor/prepare.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <exception>
 #include <filesystem>
 #include <iterator>
@@ -14,6 +17,25 @@
 #include "supervisor/planner.hpp"
 
 namespace appserver::supervisor {
+namespace {
+
+// With the way out. Empty: one can be made.
+std::string why_no_socket_in(const std::filesystem::path& folder) {
+  const std::string& name = folder.native();
+  struct stat status {};
+  if (::stat(name.c_str(), &status) != 0) {
+    if (errno == ENOENT)
+      return fmt::format("there is no folder {}; make it: mkdir -p {}", name, name);
+    return fmt::format("the folder {} cannot be looked at: {}; mend that", name,
+                       std::generic_category().message(errno));
+  }
+  if (!S_ISDIR(status.st_mode)) return fmt::format("{} is no folder; put one there", name);
+  if (::faccessat(AT_FDCWD, name.c_str(), W_OK | X_OK, AT_EACCESS) == 0) return {};
+  return fmt::format("uid {} can make no socket in the folder {}: {}; let it write there",
+                     ::geteuid(), name, std::generic_category().message(errno));
+}
+
+}  // namespace
 
 std::vector<GroupPlan> Prepared::kept() const {
   std::vector<GroupPlan> result;
@@ -84,13 +106,10 @@ void check_folders(const config::Group& wanted, const std::vector<GroupReleasePt
     const std::filesystem::path folder = listen.unix_path.parent_path();
     if (!listen.is_unix() || folder == daemon.control_socket.parent_path()) continue;
     if (std::ranges::find(known, listen) != known.end()) continue;
-    std::error_code unknown;
-    const bool exists = std::filesystem::exists(folder, unknown);
-    if (exists || unknown) continue;
-    throw std::runtime_error(
-        fmt::format("groups.{}.listen: there is no folder {} for {}; correct the address, or make "
-                    "the folder: mkdir -p {}",
-                    wanted.name, folder.native(), listen.text, folder.native()));
+    const std::string problem = why_no_socket_in(folder);
+    if (problem.empty()) continue;
+    throw std::runtime_error(fmt::format("groups.{}.listen: {}, for {}; or correct the address",
+                                         wanted.name, problem, listen.text));
   }
 }
 

@@ -231,7 +231,11 @@ void Rollout::carry_out(const rollout_effect::Roll& roll) {
   if (added) order.surge = {plan.target->config.count, false, {}};
   if (order.surge.stop_first || order.surge.surge < plan.target->config.reload.surge)
     emit_text(EventKind::message, roll.group, order.surge.text);
-  if (roll.change == Change::roll) order.canary = canary_for(*plan.target);
+  if (roll.change == Change::roll) {
+    order.canary = canary_for(*plan.target);
+    const std::string why = why_without_canary(*plan.target);
+    if (!why.empty()) emit_text(EventKind::message, roll.group, why);
+  }
   group.roll(
       order, forward(),
       [self = shared_from_this(), name = roll.group](Outcome outcome, const std::string& why) {

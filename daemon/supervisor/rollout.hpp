@@ -102,6 +102,8 @@ class Rollout final : public std::enable_shared_from_this<Rollout> {
   std::string describe(const GroupPlan& plan) const;
   SurgePlan surge_for(const GroupPlan& plan) const;
   config::Canary canary_for(const GroupRelease& release) const;
+  // Empty, unless a canary that the configuration asks for cannot be.
+  std::string why_without_canary(const GroupRelease& release) const;
   std::vector<GroupReleasePtr> asked_for() const;
   std::string why_no_canary() const;
   std::string summary() const;

@@ -16,9 +16,19 @@ config::Canary Rollout::canary_for(const GroupRelease& release) const {
   if (request_.kind == RolloutRequest::Kind::rollback) canary.slots = 0;
   if (request_.canary) canary.slots = *request_.canary;
   if (request_.hold) canary.hold = *request_.hold;
-  // `scale` may have left fewer workers than the configuration goes by.
-  canary.slots = std::min(canary.slots, std::max(release.config.count - 1, 1U));
+  // `scale` may have left fewer workers than the configuration goes by. A last one has nobody to be
+  // compared with.
+  canary.slots = std::min(canary.slots, std::max(release.config.count, 1U) - 1);
   return canary;
+}
+
+std::string Rollout::why_without_canary(const GroupRelease& release) const {
+  const bool left_out = release.config.reload.canary.slots > 0 && release.config.count < 2 &&
+                        request_.kind != RolloutRequest::Kind::rollback;
+  if (!left_out) return {};
+  return fmt::format(
+      "groups.{}.reload.canary: left out, because with one worker there is nobody to compare with",
+      release.config.name);
 }
 
 // By the configuration, not by what happens to have changed: a script is to get the same answer
@@ -42,13 +52,16 @@ std::string Rollout::why_no_canary() const {
   for (const GroupReleasePtr& group : groups) {
     if (!request_.canary || *request_.canary < group->config.count) continue;
     add_line(problems,
-             fmt::format("--canary: expected less than count ({}) of groups.{}, got {}; somebody "
-                         "must be left to compare with: lower it, or leave that group out",
-                         group->config.count, group->config.name, *request_.canary));
+             fmt::format("--canary: expected less than the workers ({}) of groups.{}, got {}; "
+                         "somebody must be left to compare with: {}",
+                         group->config.count, group->config.name, *request_.canary,
+                         group->config.count > 1 ? "lower it, or leave that group out"
+                                                 : "name the groups to reload, without that one"));
   }
   if (!request_.hold || request_.canary || groups.empty()) return problems;
-  const bool has_one = std::ranges::any_of(
-      groups, [](const GroupReleasePtr& group) { return group->config.reload.canary.slots > 0; });
+  const bool has_one = std::ranges::any_of(groups, [](const GroupReleasePtr& group) {
+    return group->config.reload.canary.slots > 0 && group->config.count > 1;
+  });
   if (has_one) return {};
   return fmt::format("--hold needs a canary: give --canary N, or set groups.{}.reload.canary",
                      groups.front()->config.name);

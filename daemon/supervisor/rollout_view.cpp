@@ -45,6 +45,7 @@ std::string Rollout::describe(const GroupPlan& plan) const {
     text += fmt::format("; canary of {} held for {} s", canary.slots,
                         std::chrono::duration_cast<std::chrono::seconds>(canary.hold).count());
   }
+  if (const std::string why = why_without_canary(*plan.target); !why.empty()) text += "; " + why;
   return plan.note.empty() ? text : text + "; " + plan.note;
 }
 

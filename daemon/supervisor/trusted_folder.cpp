@@ -4,10 +4,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "os/error.hpp"
 
@@ -41,14 +44,18 @@ void check_file(const std::filesystem::path& file) {
   check_status("file", file, status);
 }
 
-bool lies_in(const std::filesystem::path& file, const std::filesystem::path& directory) {
+// The folders from that of the file up to the plugin folder. Empty: the file does not lie below it.
+std::vector<std::filesystem::path> folders_within(const std::filesystem::path& directory,
+                                                  const std::filesystem::path& file) {
+  std::vector<std::filesystem::path> folders;
   std::filesystem::path folder = file;
   while (folder.has_relative_path()) {
     folder = folder.parent_path();
+    folders.push_back(folder);
     std::error_code none;
-    if (std::filesystem::equivalent(folder, directory, none)) return true;
+    if (std::filesystem::equivalent(folder, directory, none)) return folders;
   }
-  return false;
+  return {};
 }
 
 }  // namespace
@@ -72,8 +79,13 @@ void check_source(const config::Group& group, const config::Plugins& plugins) {
   if (!plugins.watch) return;
   std::error_code unknown;
   const auto resolved = std::filesystem::weakly_canonical(group.plugin, unknown);
-  if (!lies_in(group.plugin, plugins.dir) && !lies_in(resolved, plugins.dir)) return;
-  check_trusted(plugins.dir);
+  auto folders = folders_within(plugins.dir, group.plugin);
+  std::ranges::copy(folders_within(plugins.dir, resolved), std::back_inserter(folders));
+  if (folders.empty()) return;
+  for (const auto& folder : folders) {
+    // What is not there says so when the file is read.
+    if (std::error_code none; std::filesystem::exists(folder, none)) check_trusted(folder);
+  }
   check_file(group.plugin);
   if (group.dropped) check_file(plugins.dir / (group.name + ".yaml"));
 }

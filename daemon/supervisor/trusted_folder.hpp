@@ -14,8 +14,8 @@ void check_trusted(const std::filesystem::path& folder);
 // The same of a plugin folder that is watched and there.
 void check_plugin_folder(const config::Plugins& plugins);
 
-// The same where the group's plugin lies in it, and of that file and of what says how it is
-// dropped.
+// The same where the group's plugin lies below it, and of the folders in between, of that file and
+// of what says how it is dropped.
 void check_source(const config::Group& group, const config::Plugins& plugins);
 
 }  // namespace appserver::supervisor

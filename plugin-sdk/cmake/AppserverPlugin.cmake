@@ -38,7 +38,15 @@ function(appserver_add_plugin NAME)
     -Wl,--version-script=${map} -Wl,-z,now -Wl,-z,relro -Wl,--build-id=sha1)
   set_property(TARGET ${NAME} APPEND PROPERTY LINK_DEPENDS ${map})
   _appserver_plugin_sanitizers(${NAME})
+  _appserver_plugin_modes(${NAME} $<STREQUAL:${PLUGIN_OUTPUT_DIRECTORY},${CMAKE_CURRENT_BINARY_DIR}>)
   cmake_language(EVAL CODE "cmake_language(DEFER CALL _appserver_plugin_check ${NAME})")
+endfunction()
+
+# With a umask of 002 others could write to what is built, and a daemon that watches the folder takes nothing of the kind. A
+# folder of the project's own choice is left as it is.
+function(_appserver_plugin_modes NAME OWN_FOLDER)
+  add_custom_command(TARGET ${NAME} POST_BUILD VERBATIM
+    COMMAND chmod go-w $<TARGET_FILE:${NAME}> $<${OWN_FOLDER}:$<TARGET_FILE_DIR:${NAME}>> COMMAND_EXPAND_LISTS)
 endfunction()
 
 # The standards, for the languages that the project has: a plugin in C needs no C++ compiler.

@@ -1,13 +1,21 @@
 # cmake -DSDK=plugin-sdk -DSCRATCH=dir -DCHECK=check_plugin_file.cmake [-DREADELF=readelf] -DCATCH=folder-of-Catch2Config.cmake
 #   -DGENERATOR=Ninja -DC_COMPILER=cc -DCXX_COMPILER=c++ -P out_of_tree.cmake
 # Installs the SDK alone, then builds a copy of its template and runs its tests, builds a plugin of a project without C++, and
-# a program that is no plugin, against it.
+# a program that is no plugin, against it. All with a umask of 002, as some systems give it to each account.
 set(ENV{CC} ${C_COMPILER})
 set(ENV{CXX} ${CXX_COMPILER})
 set(ENV{CMAKE_GENERATOR} ${GENERATOR})
 
 function(run)
-  execute_process(COMMAND ${ARGN} COMMAND_ERROR_IS_FATAL ANY)
+  execute_process(COMMAND sh -c "umask 002; exec \"$@\"" sh ${ARGN} COMMAND_ERROR_IS_FATAL ANY)
+endfunction()
+
+# As a daemon that watches a folder wants it.
+function(check_only_owner_writes)
+  execute_process(COMMAND find ${ARGN} -maxdepth 0 -perm /022 OUTPUT_VARIABLE found COMMAND_ERROR_IS_FATAL ANY)
+  if(found)
+    message(FATAL_ERROR "others can write to:\n${found}")
+  endif()
 endfunction()
 
 # The SDK is found where it was just installed and nowhere else, Catch2 where this build has it.
@@ -33,6 +41,7 @@ file(COPY ${SCRATCH}/prefix/share/appserver-sdk/template/ DESTINATION ${SCRATCH}
 build(${SCRATCH}/my_plugin -DCatch2_DIR=${CATCH})
 run(${CMAKE_CTEST_COMMAND} --test-dir ${SCRATCH}/my_plugin/build --output-on-failure --no-tests=error)
 check(${SCRATCH}/my_plugin/build/my_plugin.so)
+check_only_owner_writes(${SCRATCH}/my_plugin/build ${SCRATCH}/my_plugin/build/my_plugin.so)
 
 file(COPY ${SDK}/../plugins/hello-c/hello-c.c DESTINATION ${SCRATCH}/only_c)
 file(WRITE ${SCRATCH}/only_c/CMakeLists.txt

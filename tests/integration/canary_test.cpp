@@ -193,19 +193,33 @@ TEST_CASE("a canary that leaves nobody to compare with is refused, with the way 
   const auto pids = daemon.pids();
   site.install(probe_v2());
   const std::string why = "somebody must be left to compare with";
-  const std::string api = "--canary: expected less than count (3) of groups.api, got 3; ";
-  const std::string web = "--canary: expected less than count (1) of groups.web, got 1; ";
+  const std::string name_them = why + ": name the groups to reload, without that one";
+  const std::string api = "--canary: expected less than the workers (3) of groups.api, got 3; ";
+  const std::string web = "--canary: expected less than the workers (1) of groups.web, got 1; ";
   require_exit(daemon.ctl({"reload", "api", "--canary", "3"}), kRefused, api + why);
   require_exit(daemon.ctl({"reload", "api", "--canary", "3", "--dry-run"}), kRefused, api + why);
   require_exit(daemon.ctl({"reload", "api", "--canary", "1024"}), kRefused, "got 1024");
-  require_exit(daemon.ctl({"reload", "--canary", "1", "--hold", "1s"}), kRefused, web + why);
+  require_exit(daemon.ctl({"reload", "--canary", "1", "--hold", "1s"}), kRefused, web + name_them);
   require_exit(daemon.ctl({"reload", "web", "--changed", "--canary", "1"}), kRefused, web + why);
   REQUIRE(daemon.pids() == pids);
   require_answers(daemon, "v1\n");
   // What counts is the workers that there are.
   require_exit(daemon.ctl({"scale", "api", "2"}), kDone);
-  require_exit(daemon.ctl({"reload", "api", "--canary", "2"}), kRefused, "count (2)");
+  require_exit(daemon.ctl({"reload", "api", "--canary", "2"}), kRefused, "workers (2)");
   require_exit(daemon.ctl({"reload", "api", "--canary", "1", "--hold", "100ms"}), kDone);
+  require_answers(daemon, "v2\n");
+}
+
+TEST_CASE("a group scaled down to one worker reloads without the canary of its configuration") {
+  Site site(probe_group(3) + canary("rollback"));
+  Daemon daemon(site);
+  require_exit(daemon.ctl({"scale", "api", "1"}), kDone);
+  site.install(probe_v2());
+  const std::string said = "groups.api.reload.canary: left out";
+  require_exit(daemon.ctl({"reload", "--dry-run"}), kDone, said);
+  daemon.expect_error("rollout");
+  require_exit(daemon.ctl({"reload", "--hold", "30s"}), kRefused, "--hold needs a canary");
+  require_exit(daemon.ctl({"reload"}), kDone, said);
   require_answers(daemon, "v2\n");
 }
 

@@ -185,6 +185,30 @@ TEST_CASE("a first start takes no plugin from a watched folder that others can w
   REQUIRE(get(daemon.address(), "/").body == "v1\n");
 }
 
+TEST_CASE("nor one from a folder within it that others can write to") {
+  WatchedSite site;
+  const fs::path inner = site.root() / "plugins" / "build";
+  fs::create_directory(inner);
+  fs::permissions(inner, fs::perms::group_write, fs::perm_options::remove);
+  fs::rename(site.plugin("probe"), inner / "probe.so");
+  const std::string groups = probe_group(1);
+  const std::string name = "plugin: probe";
+  const auto at = groups.find(name);
+  REQUIRE(at != std::string::npos);
+  configure_plugins(
+      site, "watch: true",
+      std::string(groups).replace(at, name.size(), "plugin: " + (inner / "probe.so").string()));
+  Daemon daemon(site);
+  const auto pids = daemon.pids();
+  fs::permissions(inner, fs::perms::group_write, fs::perm_options::add);
+  daemon.expect_error("can be written to by others");
+  const auto refused = daemon.ctl({"reload"});
+  INFO(refused.text());
+  REQUIRE(refused.exit.code == 3);
+  REQUIRE(contains(refused.text(), "chmod go-w " + inner.string()));
+  REQUIRE(daemon.pids() == pids);
+}
+
 TEST_CASE("a folder that disappears is watched again when it is back, and the note of it goes") {
   WatchedSite site;
   Daemon daemon(site);

@@ -421,6 +421,33 @@ TEST_CASE("a unix socket in a folder that is not there is refused, and no folder
   CHECK(site.prepare(reload()).refusal.empty());
 }
 
+TEST_CASE("a unix socket where none can be made is refused, with the address and the way out") {
+  Site site;
+  site.start();
+  std::ofstream(site.folder() / "file") << "";
+  site.write_groups({"  api: {plugin: api.so, listen: 'http://unix:file/api.sock'}\n"});
+  const std::string file = (site.folder() / "file").native();
+  CHECK_THAT(site.prepare(reload()).refusal,
+             StartsWith("groups.api.listen: " + file + " is no folder; ") &&
+                 Contains("for http://unix:" + file + "/api.sock; or correct the address"));
+  site.write_groups({"  api: {plugin: api.so, listen: 'http://unix:file/below/api.sock'}\n"});
+  CHECK_THAT(site.prepare(reload()).refusal,
+             StartsWith("groups.api.listen: the folder " + file + "/below cannot be looked at: ") &&
+                 Contains("Not a directory"));
+  site.write_groups({"  api: {plugin: api.so, listen: 'http://unix:/proc/self/api.sock'}\n"});
+  CHECK_THAT(site.prepare(reload()).refusal, StartsWith("groups.api.listen: uid ") &&
+                                                 Contains(" can make no socket in the folder "));
+}
+
+TEST_CASE("an address of a group that is not reloadable is freed by a reload with --force") {
+  Site site;
+  site.write_groups(
+      {"  api: {plugin: api.so, listen: 'http://127.0.0.1:18080', reloadable: false}\n"});
+  site.start();
+  site.write_groups({"  new: {plugin: api.so, listen: 'http://127.0.0.1:18080'}\n"});
+  CHECK_THAT(site.prepare(reload()).refusal, Contains("`appserverctl reload --force api`"));
+}
+
 TEST_CASE("groups that listen on any free port do not get in each other's way") {
   const char* const first = "  api: {plugin: api.so, listen: 'http://127.0.0.1:0'}\n";
   Site site({first});
