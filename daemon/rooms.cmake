@@ -17,6 +17,8 @@ if(NOT APPSERVER_SANITIZE)
 else()
   target_compile_options(appserver_flags INTERFACE -fsanitize=${APPSERVER_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(appserver_flags INTERFACE -fsanitize=${APPSERVER_SANITIZE})
+  # It also takes the files of a unity build for headers of it.
+  target_compile_options(appserver_flags INTERFACE $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-subobject-linkage>)
   # gcc warns of each fence in Asio, because ThreadSanitizer does not model them.
   target_compile_options(appserver_flags INTERFACE $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-tsan>)
 endif()

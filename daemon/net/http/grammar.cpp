@@ -52,8 +52,8 @@ bool is_registered_name(std::string_view text) {
 
 Target split_query(std::string_view text) {
   const auto mark = text.find('?');
-  if (mark == std::string_view::npos) return {text, {}};
-  return {text.substr(0, mark), text.substr(mark + 1)};
+  if (mark == std::string_view::npos) return {.path = text, .query = {}, .authority = {}};
+  return {.path = text.substr(0, mark), .query = text.substr(mark + 1), .authority = {}};
 }
 
 // What stands behind "http://" or "https://"; nullopt if `target` begins with neither.
@@ -117,13 +117,15 @@ std::optional<Target> split_target(std::string_view method, std::string_view tar
                                    [](char c) { return c > 0x20 && c < 0x7f && c != '#'; });
   if (!visible) return std::nullopt;
   if (target.starts_with('/')) return split_query(target);
-  if (target == "*") return method == "OPTIONS" ? std::optional(Target{target, {}}) : std::nullopt;
+  if (target == "*" && method == "OPTIONS") return split_query(target);
 
   const auto rest = strip_scheme(target);
   if (!rest) return std::nullopt;
   const auto end = std::min(rest->find_first_of("/?"), rest->size());
-  if (!is_authority(rest->substr(0, end))) return std::nullopt;
+  const auto authority = rest->substr(0, end);
+  if (!is_authority(authority)) return std::nullopt;
   auto split = split_query(rest->substr(end));
+  split.authority = authority;
   if (split.path.empty()) split.path = "/";
   return split;
 }

@@ -53,7 +53,8 @@ bool is_authority(std::string_view text);
 // for "http://host" without a path.
 struct Target {
   std::string_view path;
-  std::string_view query;  // without the '?'
+  std::string_view query;      // without the '?'
+  std::string_view authority;  // of absolute-form alone
 };
 
 // Splits origin-form ("/a?b"), absolute-form ("http://host/a?b", https too) and "*", which only

@@ -82,6 +82,7 @@ class Parser final : public beast::http::basic_parser<true> {
     if (!split) return refuse(400, "the request target is malformed", error);
     head_.path = split->path;
     head_.query = split->query;
+    authority_ = split->authority;
   }
 
   void on_field_impl(beast::http::field id, beast::string_view name, beast::string_view value,
@@ -107,7 +108,9 @@ class Parser final : public beast::http::basic_parser<true> {
   void on_host(std::string_view value, error_code& error) {
     if (has_host_) return refuse(400, "Host is given twice", error);
     has_host_ = true;
-    if (!is_authority(value)) refuse(400, "Host is malformed", error);
+    if (!is_authority(value)) return refuse(400, "Host is malformed", error);
+    // RFC 9112 3.2.2: what an absolute target says counts.
+    if (!authority_.empty()) headers_.back().value = {authority_.data(), authority_.size()};
   }
 
   void on_content_length(std::string_view value, error_code& error) {
@@ -181,6 +184,7 @@ class Parser final : public beast::http::basic_parser<true> {
   Head& head_;
   std::vector<appserver_header>& headers_;
   std::optional<Refusal> refusal_;
+  std::string_view authority_;
   bool has_host_ = false;
   bool has_length_ = false;
   bool has_coding_ = false;

@@ -150,6 +150,19 @@ TEST_CASE("a target is split into path and query") {
   CHECK(split("*", "OPTIONS") == "11 <OPTIONS> <*> <*> <>");
 }
 
+TEST_CASE("the host of an absolute target counts, whatever Host says") {
+  const auto request = [](const std::string& target, const std::string& host) {
+    const auto reading = read_whole("GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n");
+    return reading.requests.empty() ? "refused" : reading.requests.front();
+  };
+  const std::string found = request("http://shop:81/p", "admin");
+  INFO(found);
+  CHECK(found.find("[Host]=[shop:81]") != std::string::npos);
+  CHECK(found.find("admin") == std::string::npos);
+  CHECK(request("/p", "admin").find("[Host]=[admin]") != std::string::npos);
+  CHECK(request("http://shop/", "a b") == "refused");
+}
+
 TEST_CASE("any token of up to 32 bytes is a method, case matters") {
   require_one_request(with_target("/", "get"));
   require_one_request(with_target("/", "X-Odd!Method"));
