@@ -246,10 +246,12 @@ void Business::link_ended(std::uint64_t id, const std::string& why) {
   auto gate = gates_.extract(id);
   const Watch watch = std::move(gate.mapped().watch);
   if (gate.mapped().instance == 0) return watch.ended(why, false);
-  hooks_.complain(
-      fmt::format("the link to gateway worker {} has ended: {}; {} clients of it are "
-                  "gone",
-                  gate.mapped().name, why, gate.mapped().clients.size()));
+  // As a daemon stops, its gateway may go first: nothing is amiss.
+  if (!draining_ || gate.mapped().owed > 0) {
+    hooks_.complain(
+        fmt::format("the link to gateway worker {} has ended: {}; {} clients of it are gone",
+                    gate.mapped().name, why, gate.mapped().clients.size()));
+  }
   const std::uint64_t instance = gate.mapped().instance;
   const bool idle = farewells_.empty();
   for (auto& [serial, client] : gate.mapped().clients)

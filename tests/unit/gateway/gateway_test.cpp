@@ -253,6 +253,22 @@ TEST_CASE("beyond park.memory clients are held and new ones turned away, until a
   CHECK(f.tells(f.work(), all));
 }
 
+TEST_CASE(
+    "a link that ends is complained of, but not by a worker that has done all it owes and goes") {
+  for (const bool goes : {false, true}) {
+    INFO(goes);
+    Town f;
+    Worker& worker = f.work();
+    Client client = f.doors[0]->connect();
+    REQUIRE(f.tells(worker, "connect "));
+    if (goes) worker.business.drain();
+    REQUIRE(f.until([&] { return !goes || worker.business.is_drained(); }));
+    f.doors[0]->cut_links();
+    REQUIRE(f.until([&] { return worker.business.gateways() == 0; }));
+    CHECK(worker.complaints.empty() == goes);
+  }
+}
+
 TEST_CASE("an event of a link that has ended is not acknowledged over the next to that gateway") {
   Town f;
   Worker& worker = f.work(true);
