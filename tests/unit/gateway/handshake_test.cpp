@@ -60,7 +60,8 @@ TEST_CASE("two sides with one secret believe each other, however the bytes come"
 }
 
 TEST_CASE("a wrong secret is told on both sides") {
-  Talk talk(std::string(32, 'x'));
+  const std::string other_secret(32, 'x');
+  Talk talk(other_secret);
   talk.run();
   CHECK(talk.gateway.state() == State::failed);
   CHECK_THAT(talk.gateway.why(), Contains("does not know the secret"));
