@@ -7,6 +7,7 @@
 #include "support/answers.hpp"
 #include "support/census.hpp"
 #include "support/http_client.hpp"
+#include "support/sanitized.hpp"
 
 using namespace appserver::integration;
 
@@ -14,12 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 namespace json = boost::json;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kStacks = false;  // the sanitizer owns the signals
-#else
-constexpr bool kStacks = true;
-#endif
 
 constexpr int kFailed = 1;
 constexpr int kRolledBack = 4;
@@ -65,7 +60,7 @@ json::object crash_by(Daemon& daemon, const std::string& target) {
 }
 
 void require_in_stack(const json::object& crash, const std::string& function) {
-  if (!kStacks) return;
+  if (kSanitized) return;
   INFO(crash);
   REQUIRE(contains(lines_of(crash, "stack"), "faults.so+0x"));
   REQUIRE(contains(lines_of(crash, "stack"), function));
@@ -80,7 +75,7 @@ TEST_CASE("the record of a SIGSEGV names the function, the address and the build
   REQUIRE(text_of(crash, "signal") == "SIGSEGV");
   REQUIRE(contains(text_of(crash, "reason"), "SIGSEGV in on_request"));
   require_in_stack(crash, "faults::write_nowhere()");
-  if (kStacks) {
+  if (!kSanitized) {
     REQUIRE(text_of(crash, "address") == "0x10");
     daemon.wait_for_log("faults::write_nowhere()");
   }
@@ -93,7 +88,7 @@ TEST_CASE("the record of a SIGSEGV names the function, the address and the build
   INFO(shown.text());
   REQUIRE(contains(shown.out, "crash 1 of api/0"));
   REQUIRE(contains(shown.out, "prices are read"));
-  if (kStacks) REQUIRE(contains(shown.out, "faults::write_nowhere()"));
+  if (!kSanitized) REQUIRE(contains(shown.out, "faults::write_nowhere()"));
 }
 
 TEST_CASE("the record of an abort has the plugin's last words") {
@@ -142,7 +137,7 @@ TEST_CASE("the record of a hang at start says where it stood, and the rollout wh
   REQUIRE(text_of(crash, "hook") == "on_worker_start");
   REQUIRE(contains(text_of(crash, "reason"), "hang (not ready within start_timeout)"));
   REQUIRE(text_of(crash, "plugin") == "hangs_at_start 1.0.0");
-  if (!kStacks) return;
+  if (kSanitized) return;
   REQUIRE(contains(lines_of(crash, "stack"), "hangs_at_start.so+0x"));
   daemon.wait_for_log("  at hangs_at_start.so+0x");
 }

@@ -14,6 +14,7 @@
 #include "support/eventually.hpp"
 #include "support/http_client.hpp"
 #include "support/peer.hpp"
+#include "support/sanitized.hpp"
 
 using namespace appserver::integration;
 using appserver::os::Fd;
@@ -110,9 +111,7 @@ TEST_CASE("a large answer passes the proxy no faster than its client reads, and 
     return sent > 0 && now - changed > 500ms;
   });
   CHECK(sent < kSize / 2);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-  CHECK(proxied.daemon.status().group("api").workers.at(0).rss_bytes < 40 << 20);
-#endif
+  CHECK((kSanitized || proxied.daemon.status().group("api").workers.at(0).rss_bytes < 40 << 20));
   Proxied::head(client);
   CHECK((read_all(client, kSize) == bytes));
   CHECK(sending.get());

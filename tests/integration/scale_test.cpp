@@ -9,6 +9,7 @@
 #include "support/gate.hpp"
 #include "support/http_client.hpp"
 #include "support/load.hpp"
+#include "support/sanitized.hpp"
 #include "support/verdict.hpp"
 
 using namespace appserver::integration;
@@ -19,11 +20,7 @@ namespace {
 const Mix kStorm{3, 6, 2, 1, 1, 1ms, 100ms, "/"};
 
 // More than a channel holds messages; a sanitizer's workers are too large for that.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int kManySlots = 50;
-#else
-constexpr int kManySlots = 300;
-#endif
+constexpr int kManySlots = kSanitized ? 50 : 300;
 
 void scale(const Daemon& daemon, int count) {
   const auto finished = daemon.ctl({"scale", "api", std::to_string(count)});

@@ -9,16 +9,11 @@
 #include "support/census.hpp"
 #include "support/http_client.hpp"
 #include "support/load.hpp"
+#include "support/sanitized.hpp"
 
 using namespace appserver::integration;
 
 namespace {
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kStacks = false;  // the sanitizer owns the signals
-#else
-constexpr bool kStacks = true;
-#endif
 
 constexpr int kRefused = 3;
 
@@ -99,7 +94,7 @@ TEST_CASE("a worker whose loop hangs is aborted and replaced, and nobody else wa
   REQUIRE(text_of(crash, "hook") == "on_request");
   REQUIRE(crash.at("pid").to_number<pid_t>() == hung);
   REQUIRE(lines_of(crash, "output").find("it spins") != std::string::npos);
-  if (!kStacks) return;
+  if (kSanitized) return;
   REQUIRE(lines_of(crash, "stack").find("faults::spin_for_ever()") != std::string::npos);
   daemon.wait_for_log("faults::spin_for_ever()");
 }

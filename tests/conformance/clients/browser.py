@@ -25,7 +25,7 @@ if BROWSER is None:
     sys.exit(77)
 
 ROUNDS = 4
-LINES = 40  # of each page, for each round
+LINES = 40  # of each page, for each round, or more until its reload is over
 MARKUP = "<img src=x onerror=\"document.title='broken in'\"><b>bold</b>"
 
 # In each page before its own script: counts what becomes of its WebSockets.
@@ -116,11 +116,15 @@ class Page:
         return [text for who, text in texts if who == speaker]
 
 
-async def talk(page, first, last):
-    for number in range(first, last):
+async def talk(page, first, last, reloaded):
+    """The number of the first line that is not said."""
+    number = first
+    while number < last or not reloaded.is_set():
         await page.say(f"{page.name} {number}")
         # A person sees a line before the next one is typed.
         await page.until("document.querySelectorAll('#lines .waits').length === 0")
+        number += 1
+    return number
 
 
 async def run_command(command):
@@ -130,19 +134,23 @@ async def run_command(command):
 
 
 async def over_reloads(ann, bob, command):
-    for round_number in range(ROUNDS):
-        first = round_number * LINES
-        talking = asyncio.gather(*(talk(each, first, first + LINES) for each in (ann, bob)))
-        await ann.until(f"document.querySelectorAll('#lines li:not(.note)').length > {2 * first + 5}")
-        await run_command(command)
-        assert not talking.done(), "the reload was over only when all was said: raise LINES"
-        await talking
-    expected = {each.name: [f"{each.name} {number}" for number in range(ROUNDS * LINES)] for each in (ann, bob)}
+    said = [0, 0]
+    for _ in range(ROUNDS):
+        reloaded = asyncio.Event()
+        talking = asyncio.gather(*(talk(each, first, first + LINES, reloaded) for each, first in zip((ann, bob), said)))
+        await ann.until(f"document.querySelectorAll('#lines li:not(.note)').length > {sum(said) + 5}")
+        try:
+            await run_command(command)
+        finally:
+            reloaded.set()
+        said = await talking
+    expected = {each.name: [f"{each.name} {number}" for number in range(count)] for each, count in zip((ann, bob), said)}
     for page in (ann, bob):
         for speaker, lines in expected.items():
             await page.until(f"document.getElementById('lines').textContent.includes({json.dumps(lines[-1])})")
             assert await page.lines(speaker) == lines, (page.name, speaker, await page.lines(speaker))
         assert await page.run("[window.opened, window.ended]") == [1, 0], page.name
+    return sum(said)
 
 
 async def markup_and_private(ann, bob):
@@ -199,11 +207,11 @@ async def main(url, command):
             room = f"storm {os.getpid()}"
             await ann.join(room)
             await bob.join(room)
-            await over_reloads(ann, bob, command)
+            lines = await over_reloads(ann, bob, command)
             await markup_and_private(ann, bob)
             await lost_connection(ann, bob)
             devtools.reader.cancel()
-        print(f"{BROWSER}: {2 * ROUNDS * LINES} lines in {ROUNDS} reloads")
+        print(f"{BROWSER}: {lines} lines in {ROUNDS} reloads")
     finally:
         os.killpg(browser.pid, signal.SIGKILL)
         browser.wait()

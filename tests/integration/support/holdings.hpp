@@ -5,17 +5,13 @@
 
 #include "support/census.hpp"
 #include "support/daemon.hpp"
+#include "support/sanitized.hpp"
 
 namespace appserver::integration {
 
 // Allocators keep what they once had; a leak of a few hundred bytes an operation would still go
-// beyond this.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-// The sanitizer's quarantine and shadow grow with use.
-inline constexpr std::uint64_t kMemorySlack = 512u << 20;
-#else
-inline constexpr std::uint64_t kMemorySlack = 1u << 20;
-#endif
+// beyond this. A sanitizer's quarantine and shadow grow with use.
+inline constexpr std::uint64_t kMemorySlack = kSanitized ? 512u << 20 : 1u << 20;
 
 struct Holdings {
   Census census;
