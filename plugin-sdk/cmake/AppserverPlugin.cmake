@@ -43,10 +43,11 @@ function(appserver_add_plugin NAME)
 endfunction()
 
 # With a umask of 002 others could write to what is built, and a daemon that watches the folder takes nothing of the kind. A
-# folder of the project's own choice is left as it is.
+# folder of the project's own choice is left as it is, and so is one of another account, which only that may change.
 function(_appserver_plugin_modes NAME OWN_FOLDER)
   add_custom_command(TARGET ${NAME} POST_BUILD VERBATIM
-    COMMAND chmod go-w $<TARGET_FILE:${NAME}> $<${OWN_FOLDER}:$<TARGET_FILE_DIR:${NAME}>> COMMAND_EXPAND_LISTS)
+    COMMAND chmod go-w $<TARGET_FILE:${NAME}>
+    COMMAND sh -c "[ ! -O \"$1\" ] || chmod go-w \"$1\"" sh $<${OWN_FOLDER}:$<TARGET_FILE_DIR:${NAME}>>)
 endfunction()
 
 # The standards, for the languages that the project has: a plugin in C needs no C++ compiler.

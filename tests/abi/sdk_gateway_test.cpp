@@ -17,55 +17,18 @@
 #include <utility>
 #include <vector>
 
+#include "gateway_desk.hpp"
+
 using namespace appserver;
 using namespace std::chrono_literals;
+using test::Desk;
+using test::Lines;
 using testing::ClientOfGateway;
 using testing::HarnessOf;
 using testing::Protocol;
 using testing::SharedGateway;
 
 namespace {
-
-using Lines = std::vector<std::string>;
-
-Task<void> wait_with(EventHold) { co_await sleep(1h); }
-
-// Keeps what its hooks got, and does what the test says.
-class Desk final : public Plugin {
- public:
-  void on_client_connect(GatewayClient& client) override {
-    heard.push_back("connect " + std::string(client.protocol()));
-    if (at_connect) at_connect(client);
-  }
-  void on_client_websocket_open(GatewayClient& client, const Request& request) override {
-    heard.push_back("open " + std::string(request.target()) + " of " +
-                    std::string(request.remote()) + " at " + std::string(client.listener()));
-  }
-  void on_client_message(GatewayClient& client, Message message) override {
-    heard.push_back((client.redelivered() ? "again " : "") +
-                    std::string(message.is_text() ? "text " : "bytes ") + std::string(message));
-    if (at_message) at_message(client, message);
-  }
-  void on_client_close(GatewayClient& client, Close close) override {
-    heard.push_back("close " + std::to_string(static_cast<unsigned>(close.reason)) + " " +
-                    std::to_string(close.code) + " " + std::string(close.text) + " of " +
-                    std::string(client.uid()) + "/" + std::string(client.session()));
-  }
-  Task<void> on_request_async(Request&, Response& response) override {
-    const auto room = co_await awaitable<GatewayAnswer<std::uint64_t>>(
-        [&](auto done) { gateway().count(Audience::group("room"), done); });
-    const auto online = co_await awaitable<GatewayAnswer<bool>>(
-        [&](auto done) { gateway().is_uid_online("ada", done); });
-    response.text(std::to_string(room.value) + (online.value ? " with ada" : " without ada"));
-  }
-
-  Gateway& gateway() { return worker().gateway(); }
-  Worker& its_worker() { return worker(); }
-
-  Lines heard;
-  std::function<void(GatewayClient&)> at_connect;
-  std::function<void(GatewayClient&, Message)> at_message;
-};
 
 class NoClients final : public Plugin {
  public:
@@ -415,121 +378,4 @@ TEST_CASE("a client that does not take what is sent is cut, and what it cannot g
   bob.send(std::string(101, 'x'));
   CHECK(bob.close_code() == 1009);
   CHECK(desk.plugin().heard.back().starts_with("close " + reason(CloseReason::kLimit) + " 1009"));
-}
-
-TEST_CASE("an event that is held goes to another worker where its own one ends") {
-  const auto gateway = std::make_shared<SharedGateway>();
-  HarnessOf<Desk> second({.gateway = gateway});
-  std::optional<ClientOfGateway> ada;
-  EventHold kept;
-  {
-    HarnessOf<Desk> first({.gateway = gateway});
-    first.plugin().at_message = [&](GatewayClient& client, Message message) {
-      client.set_session("seen " + std::string(message));
-      if (message == "held") kept = client.hold();
-    };
-    ada = first.gateway_client(Protocol::kText);
-    ada->send("done");
-    ada->send("held");
-    ada->send("also done");
-    CHECK(first.plugin().heard.size() == 4);
-  }
-  second.run();
-  CHECK(second.plugin().heard == Lines{"again text held"});
-  ada->close();
-  CHECK(second.plugin().heard.back().ends_with(" of /seen also done"));
-  kept.acknowledge();
-}
-
-TEST_CASE("an event that unfinished work holds goes to another worker where its own one ends") {
-  const auto gateway = std::make_shared<SharedGateway>();
-  HarnessOf<Desk> second({.gateway = gateway});
-  {
-    HarnessOf<Desk> first({.gateway = gateway});
-    first.plugin().at_message = [&](GatewayClient& client, Message message) {
-      Worker& worker = first.plugin().its_worker();
-      if (message == "task") worker.spawn(wait_with(client.hold()));
-      if (message == "timer") worker.after(1h, [hold = client.hold()] {}).detach();
-      if (message == "question") {
-        client.gateway().count(Audience::all(),
-                               [hold = client.hold()](Outcome<GatewayAnswer<std::uint64_t>>) {});
-      }
-    };
-    gateway->set_silent(true);
-    ClientOfGateway ada = first.gateway_client(Protocol::kText);
-    for (const char* each : {"task", "timer", "question"}) ada.send(each);
-    CHECK(first.plugin().heard.size() == 4);
-  }
-  second.run();
-  CHECK(second.plugin().heard ==
-        Lines{"again text task", "again text timer", "again text question"});
-}
-
-TEST_CASE("a client goes on with the successor of a reload, once nothing is owed for it") {
-  HarnessOf<Desk> before;
-  HarnessOf<Desk> after;
-  EventHold kept;
-  before.plugin().at_message = [&](GatewayClient& client, Message) { kept = client.hold(); };
-  ClientOfGateway ada = before.gateway_client(Protocol::kText);
-  ClientOfGateway bob = before.gateway_client(Protocol::kText);
-  before.plugin().gateway().set_session(bob.id(), "bob's");
-  ada.send("one");
-  before.hand_over_to(after);
-  bob.send("two");
-  CHECK(after.plugin().heard == Lines{"text two"});
-  bob.close();
-  CHECK(after.plugin().heard.back().ends_with(" of /bob's"));
-  ada.send("three");
-  CHECK(after.plugin().heard.size() == 2);
-  kept.acknowledge();
-  after.run();
-  CHECK(after.plugin().heard.back() == "text three");
-  before.stop();
-  CHECK(ada.is_open());
-  CHECK(&before.gateway() == &after.gateway());
-}
-
-TEST_CASE("with no worker events wait, and a client that nobody has heard of is forgotten") {
-  const auto gateway = std::make_shared<SharedGateway>();
-  auto first = std::make_unique<HarnessOf<Desk>>(testing::Options{.gateway = gateway});
-  ClientOfGateway ada = first->gateway_client(Protocol::kText);
-  first.reset();
-  ada.send("is anybody there?");
-  auto second = std::make_unique<HarnessOf<Desk>>(testing::Options{.gateway = gateway});
-  CHECK(second->plugin().heard == Lines{"text is anybody there?"});
-
-  second->drain();
-  ada.send("still?");
-  ClientOfGateway bob = second->gateway_client(Protocol::kText);
-  ClientOfGateway eve = second->gateway_client(Protocol::kText);
-  bob.close();
-  CHECK(second->plugin().heard.size() == 1);
-  HarnessOf<Desk> third({.gateway = gateway});
-  CHECK(third.plugin().heard == Lines{"text still?", "connect text"});
-}
-
-TEST_CASE("a hook that throws is logged, and its event counts as handled") {
-  HarnessOf<Desk> desk;
-  desk.plugin().at_message = [](GatewayClient&, Message message) {
-    if (message == "bad") throw std::runtime_error("not that");
-  };
-  ClientOfGateway ada = desk.gateway_client(Protocol::kText);
-  ada.send("bad");
-  CHECK(desk.logged() == "error: on_client_message: std::runtime_error: not that\n");
-  ada.send("good");
-  CHECK(desk.plugin().heard.back() == "text good");
-  CHECK(ada.is_open());
-}
-
-TEST_CASE("no more than 64 events of a client are with a worker at a time") {
-  HarnessOf<Desk> desk;
-  std::vector<EventHold> held;
-  desk.plugin().at_message = [&](GatewayClient& client, Message) { held.push_back(client.hold()); };
-  ClientOfGateway ada = desk.gateway_client(Protocol::kText);
-  for (int i = 0; i < 70; ++i) ada.send(std::to_string(i));
-  CHECK(held.size() == 64);
-  held.erase(held.begin(), held.begin() + 6);
-  desk.run();
-  CHECK(held.size() == 64);
-  CHECK(desk.plugin().heard.back() == "text 69");
 }

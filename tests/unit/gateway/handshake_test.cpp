@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 #include <string>
+#include <utility>
 
 using namespace appserver::gateway;
 using Catch::Contains;
@@ -19,9 +20,12 @@ Handshake::Nonce nonce_of(unsigned char byte) {
 
 // A business worker and a gateway worker, and all that each has said.
 struct Talk {
-  explicit Talk(const std::string& of_business = kSecret, const std::string& of_gateway = kSecret)
-      : business(Role::business, of_business, nonce_of(1)),
-        gateway(Role::gateway, of_gateway, nonce_of(2)) {}
+  explicit Talk(std::string of_business = kSecret)
+      : secret(std::move(of_business)),
+        business(Role::business, secret, nonce_of(1)),
+        gateway(Role::gateway, kSecret, nonce_of(2)) {}
+  Talk(const Talk&) = delete;
+  Talk& operator=(const Talk&) = delete;
 
   // One side takes what the other has said, `at_once` bytes each time.
   static void hear(Handshake& who, std::string& said, std::string& says, std::size_t at_once) {
@@ -44,6 +48,7 @@ struct Talk {
     }
   }
 
+  const std::string secret;  // of the business worker
   Handshake business;
   Handshake gateway;
   std::string spoken;  // by the business worker
@@ -60,8 +65,7 @@ TEST_CASE("two sides with one secret believe each other, however the bytes come"
 }
 
 TEST_CASE("a wrong secret is told on both sides") {
-  const std::string other_secret(32, 'x');
-  Talk talk(other_secret);
+  Talk talk(std::string(32, 'x'));
   talk.run();
   CHECK(talk.gateway.state() == State::failed);
   CHECK_THAT(talk.gateway.why(), Contains("does not know the secret"));

@@ -163,8 +163,8 @@ TEST_CASE("an answer in pieces has its timeout anew with each piece, and fails w
   calling.on_data = [&] { last = std::chrono::steady_clock::now(); };
   calling.begin(server.url(), kTimeout);
   CHECK(calling.until([&] { return !calling.heads.empty(); }));
-  // The loop stands still meanwhile: however long this takes, the piece is there before it looks
-  // at the time.
+  // Time must pass, or a timeout that is not anew would look alike. The loop stands still
+  // meanwhile: however long this takes, the piece is there before it looks at the time.
   std::this_thread::sleep_for(kTimeout / 4);
   wanted.set_value();
   REQUIRE(sent.get_future().wait_for(20s) == std::future_status::ready);

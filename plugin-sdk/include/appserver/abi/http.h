@@ -36,7 +36,7 @@ typedef struct appserver_http_request {
   appserver_str path;   /* of the target, percent-encoding kept */
   appserver_str query;  /* behind the '?', percent-encoding kept; empty without one */
   /* In the order sent; white space around values removed, names as sent. */
-  const appserver_header* headers;
+  const appserver_header* headers; /* Host is that of an absolute target (RFC 9112 3.2.2) */
   uint32_t header_count;
   uint32_t header_stride;        /* bytes from one header to the next */
   appserver_str body;            /* whole, transfer coding removed */
